@@ -1,0 +1,40 @@
+# Two targets a newcomer needs: `make demo` and `make test`. Each sets everything up by itself.
+
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test soak check benchmark lock clean help
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: $(STAMP) ## Record a real recording played over LSL, check it sample by sample, draw it
+	$(PYTHON) examples/demo/run.py
+
+test: $(STAMP) check ## Lint, types, layers, generated code, then every test but the long ones
+	$(PYTHON) -m pytest -m "not soak" --durations=10
+
+soak: $(STAMP) ## The tests that take minutes
+	$(PYTHON) -m pytest -m soak --timeout=3600
+
+check: $(STAMP) ## Lint, format, types, layers, generated code
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports
+	PYTHON=$(PYTHON) .ci/protoc --check
+
+benchmark: $(STAMP) ## Compare speed with other transports; writes benchmarks/results
+	$(PYTHON) benchmarks/hop.py
+
+$(STAMP): requirements.lock pyproject.toml .ci/setup
+	VENV=$(VENV) .ci/setup
+	@touch $@
+
+lock: ## Resolve the dependencies anew
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) build dist demo-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""The daemon of a machine: hosts nodes in supervised processes."""

@@ -1,0 +1,1 @@
+"""The node library: a module a theme or device, a class a node."""

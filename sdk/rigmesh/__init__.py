@@ -1,0 +1,1 @@
+"""The rigmesh SDK. Empty on purpose: import from its sub-packages."""
