@@ -1,0 +1,44 @@
+"""How chunks travel: rings in memory and in POSIX shared memory, and their conformance tests."""
+
+from rigmesh.transports.base import ReaderCounters, Receiver, Sender, StartAt, WriterCounters
+from rigmesh.transports.bell import Bell, LocalBell, SharedBell
+from rigmesh.transports.layout import RingState
+from rigmesh.transports.memory import MemoryTransport
+from rigmesh.transports.reader import RingReader, Window
+from rigmesh.transports.ring import capacity_for
+from rigmesh.transports.shm import (
+    ShmTransport,
+    check_platform,
+    declare_lost,
+    position_of,
+    process_token,
+    sweep,
+    token_is_alive,
+    unlink,
+)
+from rigmesh.transports.writer import RingWriter
+
+__all__ = [
+    "Bell",
+    "LocalBell",
+    "MemoryTransport",
+    "ReaderCounters",
+    "Receiver",
+    "RingReader",
+    "RingState",
+    "RingWriter",
+    "Sender",
+    "SharedBell",
+    "ShmTransport",
+    "StartAt",
+    "Window",
+    "WriterCounters",
+    "capacity_for",
+    "check_platform",
+    "declare_lost",
+    "position_of",
+    "process_token",
+    "sweep",
+    "token_is_alive",
+    "unlink",
+]

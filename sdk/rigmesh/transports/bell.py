@@ -1,0 +1,134 @@
+"""The doorbell: what a reading process sleeps on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import Protocol, Self
+
+import posix_ipc
+
+from rigmesh.errors import NameTaken, NotPermitted, StreamLost
+
+__all__ = ["Bell", "LocalBell", "SharedBell"]
+
+
+class Bell(Protocol):
+    """Something to ring and to wait for."""
+
+    @property
+    def name(self) -> str:
+        """What writers find it by; empty inside one process."""
+
+    def ring(self) -> None:
+        """Wake the one who waits, or let the next wait return at once."""
+
+    def wait(self, timeout: float) -> bool:
+        """Sleep until it rings, `timeout` seconds at most; swallow all rings so far."""
+
+    def close(self) -> None:
+        """Give it up."""
+
+
+class LocalBell:
+    """A doorbell inside one process."""
+
+    name = ""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def ring(self) -> None:
+        """Wake the one who waits."""
+        self._event.set()
+
+    def wait(self, timeout: float) -> bool:
+        """Sleep until it rings."""
+        rang = self._event.wait(timeout)
+        self._event.clear()
+        return rang
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+
+class SharedBell:
+    """A doorbell between processes: a POSIX semaphore used as a signal only, never as a lock.
+
+    A lock would stay locked when its holder is killed. Writers ring after they publish, always:
+    asking first whether somebody sleeps would need a fence that Python does not have.
+
+    Parameters
+    ----------
+    name : str
+        Begins with a slash.
+    create : bool
+        Make it, and remove its name when it is closed.
+    mode, gid : int
+        Permissions and group of a new one, whatever the umask; -1 leaves one's own group.
+
+    Raises
+    ------
+    StreamLost
+        If it is gone, and so is the reader that slept on it.
+    NotPermitted
+        If it is somebody else's.
+    NameTaken
+        If it is there already.
+    """
+
+    def __init__(
+        self, name: str, *, create: bool = False, mode: int = 0o600, gid: int = -1
+    ) -> None:
+        flags = posix_ipc.O_CREX if create else 0
+        self.name = name
+        self._owned = create
+        try:
+            self._semaphore = posix_ipc.Semaphore(name, flags, mode=mode, initial_value=0)
+        except posix_ipc.ExistentialError as error:
+            if create:
+                raise NameTaken(f"there is a doorbell {name} already") from error
+            raise StreamLost(f"no doorbell {name}: its reader is gone") from error
+        except posix_ipc.PermissionsError as error:
+            raise NotPermitted(f"the doorbell {name} is not open to this user") from error
+        if create:
+            path = Path(f"/dev/shm/sem.{name[1:]}")
+            # A hardened service may not call chown, nor need it.
+            if gid not in (-1, path.stat().st_gid):
+                os.chown(path, -1, gid)
+            path.chmod(mode)
+
+    def ring(self) -> None:
+        """Wake the one who waits."""
+        try:
+            self._semaphore.release()
+        except (OSError, posix_ipc.Error):
+            return  # closed, or full: its reader has been stopped for weeks
+
+    def wait(self, timeout: float) -> bool:
+        """Sleep until it rings; swallow all rings so far."""
+        semaphore = self._semaphore
+        try:
+            semaphore.acquire(timeout)
+        except (posix_ipc.BusyError, posix_ipc.SignalError):
+            return False
+        # Counting first: asking until there is none costs an exception each time.
+        with contextlib.suppress(posix_ipc.BusyError):
+            for _ in range(semaphore.value):
+                semaphore.acquire(0)
+        return True
+
+    def close(self) -> None:
+        """Close it; its maker also removes the name."""
+        self._semaphore.close()
+        if self._owned:
+            with contextlib.suppress(posix_ipc.ExistentialError):
+                posix_ipc.unlink_semaphore(self.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
