@@ -1,0 +1,39 @@
+"""Writing nodes: the base class, ports, parameters and their units."""
+
+from rigmesh.node.base import Node, Runtime
+from rigmesh.node.links import link_nodes
+from rigmesh.node.params import Parameters, param
+from rigmesh.node.ports import Input, InputLink, Output, Target
+from rigmesh.node.registry import NodeType
+from rigmesh.node.runner import NodeRunner, NodeState
+from rigmesh.node.units import (
+    Hz,
+    MegaBytes,
+    Microvolts,
+    Milliseconds,
+    Percent,
+    Seconds,
+    Unit,
+)
+
+__all__ = [
+    "Hz",
+    "Input",
+    "InputLink",
+    "MegaBytes",
+    "Microvolts",
+    "Milliseconds",
+    "Node",
+    "NodeRunner",
+    "NodeState",
+    "NodeType",
+    "Output",
+    "Parameters",
+    "Percent",
+    "Runtime",
+    "Seconds",
+    "Target",
+    "Unit",
+    "link_nodes",
+    "param",
+]

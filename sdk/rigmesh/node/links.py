@@ -1,0 +1,53 @@
+"""Links between nodes of one lane: a chunk is handed on by calling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rigmesh.node.ports import Input, InputLink, Output
+from rigmesh.node.runner import NodeRunner
+from rigmesh.streams import Chunk, ClockModel, Gap
+
+__all__ = ["link_nodes"]
+
+
+class _NodeTarget:
+    """An output's link to the next node of its lane."""
+
+    def __init__(self, runner: NodeRunner, port: Input[Chunk], link: InputLink) -> None:
+        self._runner = runner
+        self._link = link
+        self._epoch: int | None = None
+        self.deliver = runner.handler(port.name)
+
+    def announced(self, output: Output[Chunk]) -> None:
+        """Pass the description on."""
+        new = self._epoch is not None and output.epoch != self._epoch
+        self._epoch = output.epoch
+        self._runner.input_announced(self._link, output.info, new_epoch=new)
+
+    def lost(self, gap: Gap) -> None:
+        """Nothing to do: the next chunk carries the gap."""
+
+    def clock_changed(self, clock: ClockModel) -> None:
+        """Nothing to do: the next chunk carries the clock."""
+
+    def ended(self) -> None:
+        """Pass the end on."""
+        self._runner.input_ended(self._link)
+
+
+def link_nodes(source: NodeRunner, output: str, sink: NodeRunner, port: str) -> Callable[[], None]:
+    """Link two nodes within a process; they must share a lane. Return what undoes it."""
+    out: Output[Chunk] = source.node.port(output)
+    into: Input[Chunk] = sink.node.port(port)
+    link = InputLink(out.stream)
+    into.links.append(link)
+    target = _NodeTarget(sink, into, link)
+    out.add_target(target)
+
+    def undo() -> None:
+        out.remove_target(target)
+        into.links.remove(link)
+
+    return undo

@@ -1,0 +1,362 @@
+"""Ports of a node: where chunks come in and go out."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from rigmesh.errors import StateError
+from rigmesh.node.histogram import Histogram
+from rigmesh.streams import IDENTITY, Cause, Chunk, ClockModel, Gap, StreamInfo
+from rigmesh.transports import StartAt
+
+__all__ = ["Input", "InputLink", "Output", "Target"]
+
+C = TypeVar("C", bound=Chunk)
+
+
+@dataclass(slots=True, eq=False)
+class InputLink:
+    """One stream that is linked to an input.
+
+    Attributes
+    ----------
+    stream : str
+        Name of the stream, ``node.port``.
+    info : StreamInfo or None
+        Its description, once announced.
+    ended : bool
+        Whether it is over.
+    start : int, "now" or "oldest"
+        Where to begin reading; a node may set it in `open`, for the epoch
+        `start_epoch` (other epochs are read from their oldest sample).
+    produced : dict of int to (int, int)
+        For each epoch: index at which this reader began, and samples that exist up to now or to
+        the epoch's end, those lost by the writer included. Kept by who reads the ring.
+    """
+
+    stream: str
+    info: StreamInfo | None = None
+    ended: bool = False
+    start: StartAt = "now"
+    start_epoch: int = -1
+    produced: dict[int, tuple[int, int]] = field(default_factory=dict)
+    release: Callable[[], None] | None = field(default=None, repr=False)
+
+
+class Input(Generic[C]):
+    """Declare an input, and use it in the hooks.
+
+    Parameters
+    ----------
+    *kinds : type of Chunk
+        What it takes: :class:`Signal`, :class:`Markers`, :class:`Frames`.
+    many : bool
+        Whether any number of streams can be linked to it.
+    optional : bool
+        Whether the node works without it.
+    lossless : bool
+        A source that may wait waits for this input; the node says what it is done with by
+        :meth:`release`, and is handed empty chunks that tell of gaps at the end of a stream.
+    """
+
+    def __init__(
+        self,
+        *kinds: type[C],
+        many: bool = False,
+        optional: bool = False,
+        lossless: bool = False,
+    ) -> None:
+        self.kinds = tuple(kind.kind for kind in kinds)
+        self.many = many
+        self.optional = optional
+        self.lossless = lossless
+        self.name = ""
+        self.links: list[InputLink] = []
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def bound(self) -> Input[C]:
+        """Return a copy for one node."""
+        port = copy.copy(self)
+        port.links = []
+        return port
+
+    @property
+    def connected(self) -> bool:
+        """Whether anything is linked to it."""
+        return bool(self.links)
+
+    @property
+    def info(self) -> StreamInfo:
+        """Description of the linked stream.
+
+        Raises
+        ------
+        StateError
+            Before `prepare`, or if nothing is linked.
+        """
+        for link in self.links:
+            if link.info is not None:
+                return link.info
+        raise StateError(f"input {self.name!r} has no stream yet; use .info in prepare or later")
+
+    def release(self) -> None:
+        """Say that everything received so far is not needed again (it is on disk, say)."""
+        for link in self.links:
+            if link.release is not None:
+                link.release()
+
+
+class Target(Protocol):
+    """Something an output hands its chunks to: another node, or a ring."""
+
+    def announced(self, output: Output[Chunk]) -> None:
+        """Learn the description, also of a new epoch."""
+
+    def deliver(self, chunk: Chunk) -> None:
+        """Take a chunk."""
+
+    def lost(self, gap: Gap) -> None:
+        """Learn of missing samples before the next chunk."""
+
+    def clock_changed(self, clock: ClockModel) -> None:
+        """Learn how raw stamps map onto the local clock."""
+
+    def ended(self) -> None:
+        """Learn that nothing follows."""
+
+
+class Output(Generic[C]):
+    """Declare an output, and use it in the hooks.
+
+    Parameters
+    ----------
+    kind : type of Chunk
+        What it gives. Several kinds: the node decides when it announces.
+
+    Attributes
+    ----------
+    epoch : int
+        The present epoch.
+    index : int
+        Index of the next sample.
+    lost : int
+        Samples of this epoch known to be lost before they came here.
+    pushes : Histogram
+        How long handing on took, in nanoseconds.
+    """
+
+    def __init__(self, *kinds: type[C]) -> None:
+        self.kinds = tuple(kind.kind for kind in kinds)
+        self.name = ""
+        self.stream = ""
+        self.epoch = 0
+        self.index = 0
+        self.lost = 0
+        self.device_index: int | None = None
+        self.is_ended = False
+        self.overflow_blocks = False
+        self.pushes = Histogram()
+        self.targets: list[Target] = []
+        self.force_new_epoch = False
+        self._info: StreamInfo | None = None
+        self._clock = IDENTITY
+        self._has_own_clock = False
+        self._pending: list[Gap] = []
+        self._deliver: list[Callable[[Chunk], None]] = []
+        self._enter: Callable[[], None] = _nothing
+        self._leave: Callable[[], None] = _nothing
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def bound(self, stream: str) -> Output[C]:
+        """Return a copy for one node."""
+        port: Output[C] = Output()
+        port.kinds, port.name, port.stream = self.kinds, self.name, stream
+        return port
+
+    def in_lane(self, enter: Callable[[], None], leave: Callable[[], None]) -> None:
+        """Take part in a lane: every push happens between `enter` and `leave`."""
+        self._enter, self._leave = enter, leave
+
+    @property
+    def info(self) -> StreamInfo:
+        """The description announced last.
+
+        Raises
+        ------
+        StateError
+            If none was announced.
+        """
+        if self._info is None:
+            raise StateError(f"output {self.stream or self.name!r} is not announced yet")
+        return self._info
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether there is a description."""
+        return self._info is not None
+
+    def announce(self, info: StreamInfo, *, device_index: int | None = None) -> None:
+        """Describe what follows; its name is the graph's, whatever `info` says.
+
+        Parameters
+        ----------
+        info : StreamInfo
+            The description. A change of format begins a new epoch.
+        device_index : int
+            The device's own count of the next sample, if it counts: it makes the length of a
+            gap over a restart exact. Giving it begins a new epoch.
+        """
+        info = info.renamed(self.stream)
+        self._enter()
+        try:
+            if self._info is not None and (self.index or self.lost):
+                changed = not self._info.same_format(info) or device_index is not None
+                if changed or self.force_new_epoch:
+                    self.epoch += 1
+                    self.index = self.lost = 0
+                    self._pending.clear()
+            self.force_new_epoch = False
+            self.device_index = device_index
+            self._info = info
+            for target in self.targets:
+                target.announced(self)  # type: ignore[arg-type]
+        finally:
+            self._leave()
+
+    def restart(self, epoch: int) -> None:
+        """Forget the last run; the next one begins with this epoch."""
+        self.epoch, self.index, self.lost = epoch, 0, 0
+        self.is_ended = False
+        self._info = None
+        self._clock, self._has_own_clock = IDENTITY, False
+        self._pending.clear()
+
+    def add_target(self, target: Target) -> None:
+        """Hand chunks to `target` from now on."""
+        self.targets.append(target)
+        if self._info is not None:
+            target.announced(self)  # type: ignore[arg-type]
+        self._deliver = [t.deliver for t in self.targets]
+
+    def remove_target(self, target: Target) -> None:
+        """Hand no more chunks to `target`."""
+        self.targets.remove(target)
+        self._deliver = [t.deliver for t in self.targets]
+
+    @property
+    def clock(self) -> ClockModel:
+        """How the stamps of this stream map onto the local clock."""
+        return self._clock
+
+    @clock.setter
+    def clock(self, clock: ClockModel) -> None:
+        self._has_own_clock = True
+        self._use_clock(clock)
+
+    def _use_clock(self, clock: ClockModel) -> None:
+        self._enter()
+        try:
+            self._clock = clock
+            for target in self.targets:
+                target.clock_changed(clock)
+        finally:
+            self._leave()
+
+    def push(self, chunk: C) -> None:
+        """Emit a chunk: number it and hand it to everything linked.
+
+        Raises
+        ------
+        StateError
+            If the output is not announced.
+        StreamFormatError
+            If the chunk is not what was announced.
+        """
+        info = self._info
+        if info is None:
+            raise StateError(f"output {self.stream or self.name!r} pushes before it is announced")
+        if self.is_ended:
+            raise StateError(f"output {self.stream!r} pushes after its end")
+        chunk.check(info)
+        self._enter()
+        try:
+            begin = time.perf_counter_ns()
+            if chunk.info is not None:  # a chunk handed through: the sender's numbers stay its own
+                chunk = type(chunk)(chunk.data, chunk.raw_timestamps, clock=chunk.clock)
+            chunk.info = info
+            chunk.index = self.index
+            chunk.epoch = self.epoch
+            if self._has_own_clock:
+                chunk.clock = self._clock
+            elif chunk.clock is not self._clock:
+                self._use_clock(chunk.clock)  # a derived stream follows its source's clock
+            if self._pending:
+                chunk.gaps = tuple(self._pending)
+                self._pending.clear()
+            self.index += len(chunk.raw_timestamps)
+            for deliver in self._deliver:
+                deliver(chunk)
+            self.pushes.add(time.perf_counter_ns() - begin)
+        finally:
+            self._leave()
+
+    def lose(
+        self,
+        count: int,
+        *,
+        cause: Cause = Cause.DEVICE,
+        duration: float = 0.0,
+        exact: bool = True,
+    ) -> None:
+        """Say that samples are missing before the next chunk.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        cause : Cause
+            Why; not `RESTART`, which readers find between two epochs.
+        duration : float
+            How long the hole is, in seconds.
+        exact : bool
+            Whether the count is known, not estimated.
+
+        Raises
+        ------
+        ValueError
+            If the cause is a restart.
+        """
+        if cause is Cause.RESTART:
+            raise ValueError(f"{self.stream}: readers find restarts by themselves; announce anew")
+        self._enter()
+        try:
+            gap = Gap(cause, self.epoch, self.index, count, duration, exact)
+            self.lost += count
+            self._pending.append(gap)
+            for target in self.targets:
+                target.lost(gap)
+        finally:
+            self._leave()
+
+    def end(self) -> None:
+        """Say that nothing follows."""
+        self._enter()
+        try:
+            if not self.is_ended:
+                self.is_ended = True
+                for target in self.targets:
+                    target.ended()
+        finally:
+            self._leave()
+
+
+def _nothing() -> None:
+    """Do nothing: an output outside a lane."""
