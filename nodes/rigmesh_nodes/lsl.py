@@ -1,0 +1,380 @@
+"""Lab Streaming Layer: streams of other programs in, streams of ours out."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rigmesh.errors import (
+    ParameterError,
+    StateError,
+    StreamFormatError,
+    StreamLost,
+)
+from rigmesh.node import Input, Node, Output, Seconds, param
+from rigmesh.streams import Cause, Markers, Signal, StreamInfo, local_clock
+from rigmesh.streams.lslxml import from_xml
+from rigmesh_nodes._lsl_connection import Connection, declared, find
+from rigmesh_nodes._lsl_search import (
+    POLL,
+    Search,
+    Silence,
+    describe,
+    library,
+    quoted,
+    same_source,
+)
+from rigmesh_nodes._lsl_stamps import ClockKeeper, HoleFinder
+
+_PULL = 0.2
+"""The longest wait for a sample, and so for a stop, in seconds."""
+_CLOCK_PERIOD = 2.0
+_LONGEST_TEXT = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class LSLStream:
+    """A stream that is visible over LSL.
+
+    Parameters
+    ----------
+    info : StreamInfo
+        Its description; without channel labels, which only the outlet tells.
+    hostname : str
+        The machine it comes from.
+    uid : str
+        LSL's identifier of this outlet; another one after each restart.
+    predicate : str
+        What makes an :class:`Inlet` find it, also after a restart.
+    """
+
+    info: StreamInfo
+    hostname: str
+    uid: str
+    predicate: str
+
+
+def visible_streams(timeout: float = 1.0, predicate: str = "") -> list[LSLStream]:
+    """List the streams that are visible over LSL, by name.
+
+    Parameters
+    ----------
+    timeout : float
+        How long to listen for answers, in seconds. Known peers are asked after 0.5 s.
+    predicate : str
+        XPath predicate over LSL's description; empty for every stream.
+
+    Raises
+    ------
+    Unsupported
+        If pylsl or its liblsl is missing.
+    """
+    streams = []
+    with Search(predicate) as search:
+        time.sleep(timeout)
+        answers = search.found()
+    for found in answers:
+        try:
+            info = from_xml(found.as_xml())
+        except StreamFormatError:  # nothing an inlet could receive
+            continue
+        parts = {"name": info.name, "source_id": info.source_id, "hostname": found.hostname()}
+        predicate = " and ".join(f"{key}={quoted(value)}" for key, value in parts.items() if value)
+        streams.append(LSLStream(info, found.hostname(), found.uid(), predicate))
+    return sorted(streams, key=lambda stream: (stream.info.name, stream.hostname, stream.uid))
+
+
+class Inlet(Node):
+    """Receives a stream of another program, and goes on when that program was restarted.
+
+    Numbers come out of `signal`, texts out of `markers`; of several text channels each sample is
+    a JSON list. Stamps are the sender's; the offset of its clock is measured every 2 s and lies
+    beside them. A sender that comes back, in the same format or another, begins a new epoch.
+
+    LSL drops samples without a word when a buffer is full. That shows only where stamps are as
+    even as a counter's: there, a step of more than 1.5 periods is a `transport` gap with an
+    estimated count. In other streams (stamped on arrival, or irregular) it cannot be found.
+    """
+
+    detached = "lsl"
+
+    signal = Output(Signal)
+    markers = Output(Markers)
+
+    stream: str = param(
+        default="", doc="Name of the LSL stream; or use `predicate`.", examples=["EEG"]
+    )
+    predicate: str = param(
+        default="",
+        doc="XPath predicate over LSL's description of the stream, instead of its name.",
+        examples=["type='EEG' and hostname='rig-2'", "source_id='amp-1'"],
+    )
+    timeout: Seconds = param(default=10.0, ge=0, doc="How long to wait for a stream not there yet.")
+    buffer: Seconds = param(
+        default=60.0,
+        gt=0,
+        le=3600,
+        doc="How much liblsl keeps for us (of irregular streams, in hundreds of samples).",
+    )
+    recover: bool = param(
+        default=True, doc="Wait for a lost stream to come back; otherwise the node fails."
+    )
+
+    _connection: Connection | None = None
+
+    def open(self) -> None:
+        """Find the stream."""
+        if bool(self.stream) == bool(self.predicate):
+            raise ParameterError(
+                f"{self.name}: give either `stream` or `predicate`; found stream={self.stream!r} "
+                f"and predicate={self.predicate!r}"
+            )
+        self._wanted = wanted = self.predicate or f"name={quoted(self.stream)}"
+        self._output: Output[Any] = self.signal
+        self._use(find(wanted, self.timeout, self._connect, self.wait))
+
+    def prepare(self) -> None:
+        """Announce what the stream gives."""
+        self._announce()
+
+    def acquire(self) -> Iterator[None]:
+        """Receive until stopped."""
+        while not self.is_stopping:
+            try:
+                self._receive()
+                if self._silence.successor():
+                    raise StreamLost(f"LSL stream {self._info.name!r} fell silent")
+            except StreamLost as lost:
+                unread = self._connected.unread
+                if unread:
+                    self._output.lose(unread, cause=Cause.TRANSPORT, exact=False)
+                if not self.recover:
+                    raise
+                self.log.warning("%s; waiting for it to come back", lost)
+                self._come_back()
+            yield
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._connection is not None:
+            self._silence.close()
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self, found: Any) -> Connection:
+        return Connection(found, self.buffer, lambda: self.is_stopping)
+
+    def _come_back(self) -> None:
+        """Wait for the same source; announce what it gives now."""
+        source, is_told = self._info.source_id, False
+        with Search(self._wanted) as search:
+            while self.wait(POLL):
+                found = search.found()
+                same = [one for one in found if one.source_id() == source]
+                if len(same) == 1:
+                    try:
+                        connection = self._connect(same[0])
+                    except StreamLost:  # gone again, or the one before was still listed
+                        continue
+                    self._use(connection)
+                    self._announce(new_epoch=True)
+                    self.log.warning("%r is back", self._info.name)
+                    return
+                if found and not is_told:
+                    is_told = True
+                    self.log.warning("not taken for source_id %r: %s", source, describe(found))
+
+    def _use(self, connection: Connection) -> None:
+        self.close()
+        self._connection = connection
+        self._info = connection.info
+        self._silence = Silence(same_source(self._wanted, self._info.source_id), connection.uid)
+        self._holes = HoleFinder(self._info.sampling_rate)
+        self._clock = ClockKeeper(connection.clock)
+        self._clock_due = local_clock() + _CLOCK_PERIOD
+        if "<bad_metadata>" in self._info.description:
+            self.log.warning("bad metadata of %r; its description says why", self._info.name)
+        if math.isinf(self._clock.model.uncertainty):
+            self.log.warning(
+                "the clock of %s does not answer (is UDP blocked?); stamps are taken as local",
+                connection.hostname,
+            )
+
+    def _announce(self, *, new_epoch: bool = False) -> None:
+        is_text = self._info.kind == "markers"
+        output: Output[Any] = self.markers if is_text else self.signal
+        if new_epoch and output is not self._output:
+            raise StreamFormatError(
+                f"LSL stream {self._info.name!r} came back as {self._info.kind}; start it anew"
+            )
+        info, clock = self._info, self._clock.model
+        if not clock.is_identity or clock.uncertainty:
+            info = replace(info, clock_id=f"lsl:{self._connected.hostname}")
+        self._output = output
+        output.force_new_epoch = new_epoch
+        output.announce(info)
+        output.clock = clock
+
+    # --- receiving ---------------------------------------------------------------------------
+
+    @property
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            raise StateError(f"{self.name} is not open")
+        return self._connection
+
+    def _receive(self) -> None:
+        data, stamps = self._connected.pull(_PULL)
+        self._look_at_clock()
+        if not len(stamps):
+            return
+        self._silence.broken()
+        was_useless = self._holes.is_useless
+        begin = 0
+        for hole in self._holes.find(stamps):
+            self._push(data[begin : hole.position], stamps[begin : hole.position])
+            self._output.lose(
+                hole.count, cause=Cause.TRANSPORT, duration=hole.duration, exact=False
+            )
+            begin = hole.position
+        self._push(data[begin:], stamps[begin:])
+        if self._holes.is_useless and not was_useless:
+            self.log.warning(
+                "stamps of %r come late at times: the gap told last may be none, and no more "
+                "are looked for",
+                self._info.name,
+            )
+
+    def _push(self, data: npt.NDArray[Any], stamps: npt.NDArray[np.float64]) -> None:
+        if self._info.kind == "signal":
+            if len(stamps):
+                self.signal.push(Signal(data, stamps))
+            return
+        for row, stamp in zip(data, stamps, strict=True):
+            text = self._text(row)
+            if len(text.encode("utf-8", "surrogateescape")) > _LONGEST_TEXT:
+                self.log.warning("a text of more than %d bytes is not taken", _LONGEST_TEXT)
+                self.markers.lose(1, cause=Cause.TRANSPORT)
+            else:
+                self.markers.push(Markers.at([stamp], [text]))
+
+    def _text(self, row: npt.NDArray[np.object_]) -> str:
+        # Bytes that are no UTF-8 become surrogates, which all of rigmesh writes back as bytes.
+        texts = [raw.decode("utf-8", "surrogateescape") for raw in row]
+        return texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False)
+
+    def _look_at_clock(self) -> None:
+        if local_clock() < self._clock_due:
+            return
+        self._clock_due = local_clock() + _CLOCK_PERIOD
+        measured = self._connected.measured_clock()
+        if measured is None:
+            return
+        if self._clock.update(measured):
+            self.log.warning("the clock of %s was reset", self._connected.hostname)
+            self._announce(new_epoch=True)
+        elif self._output.clock != self._clock.model:
+            self._output.clock = self._clock.model
+
+
+class Outlet(Node):
+    """Publishes a stream to every program that speaks LSL, with labels, units and description.
+
+    Stamps are those of the samples, on the local clock. LSL has no word for a gap: it shows in
+    the stamps only. Unsigned samples travel as the next wider signed format.
+    """
+
+    detached = "lsl"
+
+    stream = Input(Signal, Markers)
+
+    stream_name: str = param(
+        default="", doc="Name of the LSL stream; the name of the linked stream if empty."
+    )
+    stype: str = param(default="", doc="LSL's content type; the linked stream's if empty.")
+    source_id: str = param(
+        default="",
+        doc="What receivers find the stream by after a restart; made of the host and the linked "
+        "stream if empty.",
+    )
+    buffer: Seconds = param(
+        default=60.0,
+        gt=0,
+        le=3600,
+        doc="How much is kept for a slow receiver (of irregular streams, in hundreds of samples).",
+    )
+    chunk_size: int = param(
+        default=0, ge=0, doc="Samples sent at a time; 0 sends each chunk as it comes."
+    )
+    linger: Seconds = param(
+        default=0.5,
+        ge=0,
+        le=10,
+        doc="How long receivers get to take the last samples before the outlet is gone.",
+    )
+
+    _outlet: Any = None
+    _published: StreamInfo | None = None
+    _last_push = 0.0
+
+    def prepare(self) -> None:
+        """Make the outlet, unless there is one that says the same."""
+        info = self.stream.info
+        wanted = replace(
+            info,
+            name=self.stream_name or info.name,
+            stype=self.stype or info.stype,
+            # A derived stream carries its origin's identifier on: taken over, a receiver of
+            # the origin might recover with this one.
+            source_id=self.source_id or f"rigmesh:{socket.gethostname()}:{info.name}",
+        )
+        if self._outlet is not None and wanted == self._published:
+            return
+        self.close()
+        self._outlet = library().StreamOutlet(
+            declared(wanted), self.chunk_size, max(1, math.ceil(self.buffer))
+        )
+        self._published = wanted
+
+    def process(self, chunk: Signal | Markers) -> None:
+        """Publish a chunk."""
+        # To LSL, 0 means now and -1 means one period after the last.
+        stamps = [t if t > 0 else t + 1e-9 for t in chunk.timestamps.tolist()]
+        data = self._texts(chunk) if isinstance(chunk, Markers) else chunk.data
+        self._outlet.push_chunk(data, stamps)
+        self._last_push = time.monotonic()
+
+    def close(self) -> None:
+        """Give receivers time for the last samples; remove the outlet."""
+        if self._outlet is None:
+            return
+        if self._last_push and self._outlet.have_consumers():
+            # liblsl drops what is not sent yet with the outlet, and cannot tell when it is sent.
+            time.sleep(max(0.0, self._last_push + self.linger - time.monotonic()))
+        self._outlet = None
+
+    def _texts(self, chunk: Markers) -> list[bytes]:
+        n_channels = self.stream.info.n_channels
+        if n_channels == 1:
+            return [text.encode("utf-8", "surrogateescape") for text in chunk.data]
+        flat = []
+        for text in chunk.data:
+            try:
+                row = json.loads(text)
+            except ValueError:
+                row = None
+            if not isinstance(row, list) or len(row) != n_channels:
+                raise StreamFormatError(
+                    f"{self.stream.info.name} has {n_channels} channels, so each marker is "
+                    f"a JSON list of as many texts, not {text[:80]!r}"
+                )
+            flat += [str(part).encode("utf-8", "surrogateescape") for part in row]
+        return flat
