@@ -1,0 +1,141 @@
+"""``rigmeshd``: the daemon of a machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from rigmesh.errors import DaemonError, RigmeshError
+from rigmesh.transports import check_platform
+from rigmesh.transports.lslconfig import lsl_config
+from rigmesh_daemon.config import DaemonConfig, load_config
+from rigmesh_daemon.notify import keep_watchdog_quiet, notify
+from rigmesh_daemon.rpc.server import serve
+from rigmesh_daemon.service import DaemonService
+
+__all__ = ["main"]
+
+_log = logging.getLogger("rigmeshd")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rigmeshd", description=__doc__)
+    parser.add_argument("--version", action="version", version=version("rigmesh"))
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, as TOML")
+    parser.add_argument(
+        "--system", action="store_true", default=None, help="serve the group rigmesh from /run"
+    )
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder of the sockets")
+    parser.add_argument(
+        "--recording-root", metavar="DIR", help="folder that recordings stay inside of"
+    )
+    parser.add_argument(
+        "--grace", type=float, metavar="S", help="how long groups go on without the daemon"
+    )
+    parser.add_argument(
+        "--private",
+        action="store_true",
+        default=None,
+        help="serve the process at the other end of standard input, and end with it",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    return parser
+
+
+def main() -> None:
+    """Run until SIGTERM, SIGINT, or (private) until the client is gone."""
+    arguments = vars(_parser().parse_args())
+    verbose, file = arguments.pop("verbose"), arguments.pop("config")
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    try:
+        check_platform()
+        config = load_config(file, **arguments)
+        config.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _only_one(config.run_dir):
+            _make_session_dir(config)
+            _configure_lsl(config)
+            asyncio.run(_run(config))
+    except RigmeshError as error:
+        sys.exit(f"rigmeshd: {error}")
+
+
+@contextlib.contextmanager
+def _only_one(run_dir: Path) -> Iterator[None]:
+    """Hold the run directory; the kernel gives it back however this process ends."""
+    with (run_dir / "rigmeshd.lock").open("a", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DaemonError(
+                f"a daemon runs in {run_dir} already; use it, or give another --run-dir"
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _make_session_dir(config: DaemonConfig) -> None:
+    """Make the folder for session groups; those of a system daemon come from its group."""
+    config.session_dir.mkdir(exist_ok=True)
+    config.session_dir.chmod(0o770 if config.system else 0o700)
+
+
+def _configure_lsl(config: DaemonConfig) -> None:
+    """Hand the session id and the known peers to the processes that use LSL."""
+    if not (config.lsl_session or config.lsl_peers):
+        return
+    path = config.run_dir / "lsl_api.cfg"
+    text = lsl_config(config.lsl_session, config.lsl_peers)
+    path.write_text(text, encoding="utf-8")
+    os.environ["LSLAPICFG"] = str(path)
+
+
+async def _run(config: DaemonConfig) -> None:
+    service = DaemonService(config)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if config.private:
+        loop.add_reader(sys.stdin.fileno(), _on_input, stop)
+    await service.open()
+    server = await serve(service, config.socket, mode=0o660 if config.system else 0o600)
+    watchdog = asyncio.create_task(keep_watchdog_quiet())
+    notify(f"READY=1\nSTATUS=serving on {config.socket}")
+    _log.info("serving on %s", config.socket)
+    try:
+        await stop.wait()
+    finally:
+        notify("STOPPING=1")
+        await service.close()
+        await server.stop(1.0)
+        watchdog.cancel()
+        config.socket.unlink(missing_ok=True)
+        if config.private:  # the client that would remove it may have been killed
+            shutil.rmtree(config.run_dir, ignore_errors=True)
+
+
+def _on_input(stop: asyncio.Event) -> None:
+    """End when the client closes our standard input: it ended, in whatever way."""
+    if not os.read(0, 1024):
+        asyncio.get_running_loop().remove_reader(0)
+        stop.set()
+
+
+if __name__ == "__main__":
+    main()

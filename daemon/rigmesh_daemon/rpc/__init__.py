@@ -1,0 +1,1 @@
+"""protobuf and gRPC on one side, the daemon's service on the other."""
