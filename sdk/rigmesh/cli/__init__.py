@@ -1,0 +1,5 @@
+"""The command ``rigmesh``."""
+
+from rigmesh.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,213 @@
+"""``rigmesh run``, ``record`` and ``replay``: graphs that run in front of the terminal."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.markup import escape
+
+from rigmesh.cli.console import ERR, FAILED, OUT, exit_code_of, styled_verdict
+from rigmesh.cli.table import StatusTable
+from rigmesh.client import Manager
+from rigmesh.errors import GraphError, RigmeshError, StreamNotFound
+from rigmesh.graph import parse_setting
+from rigmesh_proto.v1 import control_pb2 as pb
+
+if TYPE_CHECKING:
+    from rigmesh_nodes.lsl import LSLStream
+
+__all__ = ["record", "replay", "run"]
+
+_REFRESH = 0.25
+_OVER = (pb.NODE_STATE_STOPPED, pb.NODE_STATE_FAILED)
+
+Duration = Annotated[
+    float | None, typer.Option("--duration", "-d", metavar="S", help="Stop after so many seconds.")
+]
+Private = Annotated[
+    bool, typer.Option("--private", help="Start a daemon for this run, whatever else runs.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No live table.")]
+
+
+def run(
+    graph: Annotated[Path, typer.Argument(help="A graph file.", metavar="GRAPH.yaml")],
+    duration: Duration = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Override a parameter."),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(help="How long nodes may take to get ready, in seconds.")
+    ] = 30.0,
+    private: Private = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a graph until Ctrl-C, for some seconds, or until its sources end."""
+    values: dict[str, dict[str, Any]] = {}
+    for setting in settings or []:
+        node, name, value = parse_setting(setting)
+        values.setdefault(node, {})[name] = value
+    with Manager(private=private) as manager:
+        manager.load(graph, settings=values)
+        code = _run(manager, duration, timeout, quiet=quiet)
+    raise typer.Exit(code)
+
+
+def record(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to; must not exist.")
+    ],
+    lsl: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PREDICATE",
+            help="LSL streams to record, such as \"type='EEG'\"; may be given several times.",
+        ),
+    ],
+    duration: Duration = None,
+    wait: Annotated[
+        float, typer.Option(help="How long to look for the streams, in seconds.")
+    ] = 5.0,
+    private: Private = False,
+    quiet: Quiet = False,
+) -> None:
+    """Record LSL streams into a file, with every gap accounted for."""
+    from rigmesh_nodes.lsl import visible_streams
+
+    if output.exists():
+        raise GraphError(f"{output} exists; recordings are never written over")
+    found = {}
+    for predicate in lsl:
+        matching = _find(predicate, wait)
+        if not matching:
+            seen = ", ".join(s.info.name for s in visible_streams()) or "none"
+            raise StreamNotFound(
+                f"no LSL stream matches {predicate!r} within {wait:g} s; visible: {seen}"
+            )
+        found.update({stream.uid: stream for stream in matching})
+    with Manager(private=private) as manager:
+        recorder = manager.create_node(
+            "record.HDF5Recorder", name="recorder", path=str(output.absolute())
+        )
+        for number, stream in enumerate(found.values()):
+            name = _node_name(stream.info.name, number)
+            inlet = manager.create_node("lsl.Inlet", name=name, predicate=stream.predicate)
+            is_text = stream.info.dtype == "text"
+            recorder.input.connect(inlet.markers if is_text else inlet.signal)
+        code = _run(manager, duration, 30.0, quiet=quiet)
+    raise typer.Exit(code)
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="A recording: HDF5, XDF, EDF, BDF, BrainVision …")],
+    speed: Annotated[float, typer.Option(help="1: as recorded.")] = 1.0,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
+    duration: Duration = None,
+    private: Private = False,
+    quiet: Quiet = False,
+) -> None:
+    """Play a recording as LSL streams, in recorded time."""
+    from rigmesh_nodes.replay import list_streams
+
+    with Manager(private=private) as manager:
+        for number, info in enumerate(list_streams(file)):
+            name = _node_name(info.name, number)
+            is_text = info.dtype == "text"
+            if info.kind == "frames":
+                ERR.print(f"{escape(info.name)}: pictures cannot be sent over LSL; left out")
+                continue
+            chosen: dict[str, Any] = {"marker_stream" if is_text else "stream": info.name}
+            source = manager.create_node(
+                "replay.File",
+                name=name,
+                path=str(file.absolute()),
+                speed=speed,
+                loop=loop,
+                **chosen,
+            )
+            outlet = manager.create_node("lsl.Outlet", name=f"{name}_out", stream_name=info.name)
+            outlet.input.connect(source.markers if is_text else source.signal)
+        code = _run(manager, duration, 30.0, quiet=quiet)
+    raise typer.Exit(code)
+
+
+def _find(predicate: str, wait: float) -> list[LSLStream]:
+    """Look for streams; once one is there, a last look finds those that answer later."""
+    from rigmesh_nodes.lsl import visible_streams
+
+    end = time.monotonic() + wait
+    while not visible_streams(0.3, predicate) and time.monotonic() < end:
+        pass
+    return visible_streams(1.0, predicate)
+
+
+def _node_name(stream: str, number: int) -> str:
+    """Return a node's name from an LSL stream's, which may hold anything."""
+    kept = "".join(c if c.isascii() and c.isalnum() else "_" for c in stream).strip("_")[:40]
+    stem = kept if kept[:1].isalpha() else f"stream_{kept}"
+    return stem if number == 0 else f"{stem}_{number}"
+
+
+def _run(manager: Manager, duration: float | None, timeout: float, *, quiet: bool) -> int:
+    """Start, show, stop, and say how it went."""
+    OUT.print("starting … (Ctrl-C stops and seals)", style="dim")
+    try:
+        manager.start_all(timeout=timeout)
+        OUT.print(f"running {len(manager.nodes)} nodes", style="dim")
+        _watch(manager, duration, quiet=quiet)
+    except KeyboardInterrupt:
+        OUT.print("stopping …", style="dim")
+    problem: RigmeshError | None = None
+    try:
+        manager.stop_all()
+    except RigmeshError as error:
+        problem = error
+    code = _report(manager)
+    if problem is not None:
+        ERR.print(f"[bold red]error:[/] {escape(str(problem))}")
+        return FAILED
+    return code
+
+
+def _watch(manager: Manager, duration: float | None, *, quiet: bool) -> None:
+    end = time.monotonic() + duration if duration is not None else None
+    table = StatusTable()
+    live = Live(console=OUT, auto_refresh=False, transient=not OUT.is_terminal)
+    with live if not quiet and OUT.is_terminal else _Nothing():
+        while end is None or time.monotonic() < end:
+            status = manager.status()
+            if not quiet and OUT.is_terminal:
+                live.update(table.draw(status), refresh=True)
+            if all(node.state in _OVER for node in status.nodes):
+                return
+            rest = _REFRESH if end is None else min(_REFRESH, end - time.monotonic())
+            time.sleep(max(0.0, rest))
+
+
+class _Nothing:
+    """A live display that shows nothing."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+def _report(manager: Manager) -> int:
+    verdicts = []
+    failed = False
+    for handle in manager.nodes.values():
+        report = handle.report
+        if "verdict" in report:
+            verdicts.append(str(report["verdict"]))
+            path = escape(str(report.get("path", "")))
+            OUT.print(f"{path}  {styled_verdict(verdicts[-1])}", highlight=False, soft_wrap=True)
+        error = handle.error
+        if error is not None:
+            failed = True
+            ERR.print(f"[bold red]{escape(handle.name)} failed:[/] {escape(str(error))}")
+    return FAILED if failed else exit_code_of(verdicts)

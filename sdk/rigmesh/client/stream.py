@@ -1,0 +1,230 @@
+"""Reading a stream in a script: straight from shared memory, the daemon only says where."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+
+from rigmesh.client.connection import Connection
+from rigmesh.errors import RigmeshError, StreamLost, WaitTimeout
+from rigmesh.streams import Cause, Chunk, Gap
+from rigmesh.transports import RingReader, RingState, SharedBell, ShmTransport, StartAt
+from rigmesh_proto.v1 import control_pb2 as pb
+from rigmesh_proto.v1.stream_pb2 import Ring
+
+__all__ = ["StreamReader"]
+
+_POLL = 0.2
+_FOLLOW_WITHIN = 10.0
+"""How long a stream whose writer died may take to come back, in seconds."""
+
+
+class StreamReader:
+    """Reads one stream; a context manager and an iterator over chunks.
+
+    Parameters
+    ----------
+    connection : Connection
+        To the stream's daemon.
+    stream : str
+        ``node.port``.
+    start : int, "now" or "oldest"
+        Where to begin.
+    """
+
+    def __init__(self, connection: Connection, stream: str, *, start: StartAt = "now") -> None:
+        self.stream = stream
+        self._connection = connection
+        self._start = start
+        self._answers: queue.Queue[pb.SubscribeResponse | RigmeshError] = queue.Queue()
+        self._reader: RingReader | None = None
+        self._bell: SharedBell | None = None
+        self._transport: ShmTransport | None = None
+        self._ended = False
+        self._waiting: list[Ring] = []
+        self._leave = threading.Event()
+        self._last: float | None = None
+        self._thread = threading.Thread(target=self._listen, name=f"stream {stream}", daemon=True)
+        self._thread.start()
+
+    def read(self, timeout: float | None = None) -> Chunk | None:
+        """Return the next chunk, or None when the stream is over.
+
+        Raises
+        ------
+        WaitTimeout
+            If nothing comes for `timeout` seconds.
+        StreamLost
+            If its writer died and nothing follows.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        lost_since: float | None = None
+        while True:
+            self._take_answers()
+            if self._reader is None and not self._next_ring():
+                if self._ended:
+                    return None
+            elif (chunk := self._receive()) is not None:
+                return chunk
+            elif self._reader is not None and self._reader.state is RingState.LOST:
+                lost_since = lost_since or time.monotonic()
+                if self._reader.is_finished and time.monotonic() - lost_since > _FOLLOW_WITHIN:
+                    raise StreamLost(f"the process that made {self.stream} died")
+            remaining = _POLL if deadline is None else min(_POLL, deadline - time.monotonic())
+            if remaining <= 0:
+                raise WaitTimeout(f"no sample of {self.stream} within {timeout} s")
+            self._sleep(remaining)
+
+    def chunks(self, seconds: float | None = None, timeout: float | None = None) -> Iterator[Chunk]:
+        """Yield chunks until the stream is over, or for some seconds.
+
+        Parameters
+        ----------
+        seconds : float
+            Stop after so long.
+        timeout : float
+            Raise if nothing comes for so long.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        while end is None or time.monotonic() < end:
+            patience = timeout
+            if end is not None:
+                rest = max(0.0, end - time.monotonic())
+                patience = rest if timeout is None else min(timeout, rest)
+            try:
+                chunk = self.read(patience)
+            except WaitTimeout:
+                if end is not None and time.monotonic() >= end:
+                    return
+                raise
+            if chunk is None:
+                return
+            yield chunk
+
+    @property
+    def ring(self) -> RingReader:
+        """The ring itself, for ``[a:b]`` and `window`.
+
+        Raises
+        ------
+        StreamLost
+            If the stream has not begun, or is over.
+        """
+        deadline = time.monotonic() + _FOLLOW_WITHIN
+        while self._reader is None and time.monotonic() < deadline and not self._ended:
+            self._take_answers()
+            if not self._next_ring():
+                self._sleep(0.01)
+        if self._reader is None:
+            raise StreamLost(f"{self.stream} has no ring: it has not begun, or is over")
+        return self._reader
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._leave.set()
+        self._thread.join()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        if self._bell is not None:
+            self._bell.close()
+            self._bell = None
+
+    def __enter__(self) -> StreamReader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self.chunks()
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Collect the daemon's answers; leaving cancels the call, and with it our lease."""
+        request = pb.SubscribeRequest(stream=self.stream)
+        stub = self._connection.stub
+        try:
+            with self._connection.stream(stub.Subscribe, request) as answers:
+                watch = threading.Thread(target=self._forward, args=(answers,), daemon=True)
+                watch.start()
+                while watch.is_alive() and not self._leave.wait(_POLL):
+                    pass
+            watch.join()
+        except RigmeshError as error:
+            self._answers.put(error)
+
+    def _forward(self, answers: Iterator[pb.SubscribeResponse]) -> None:
+        try:
+            for answer in answers:
+                self._answers.put(answer)
+        except RigmeshError as error:
+            if not self._leave.is_set():
+                self._answers.put(error)
+
+    def _take_answers(self) -> None:
+        while True:
+            try:
+                answer = self._answers.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(answer, RigmeshError):
+                raise answer
+            if answer.HasField("ring"):
+                if self._transport is None:
+                    self._transport = ShmTransport.like(answer.session, answer.ring.segment)
+                    self._bell = self._transport.bell()
+                self._waiting.append(answer.ring)
+            else:
+                self._ended = True
+
+    def _next_ring(self) -> bool:
+        if not self._waiting or self._transport is None or self._bell is None:
+            return False
+        ring = self._waiting.pop(0)
+        start: StartAt = self._start
+        if self._last is None and start == "now":
+            del self._waiting[:-1]  # only the newest epoch has a now
+            if self._waiting:
+                ring = self._waiting.pop()
+        elif self._last is not None:
+            start = "oldest"
+        self._reader = self._transport.reader(ring.segment, self._bell, name="script", start=start)
+        return True
+
+    def _receive(self) -> Chunk | None:
+        reader = self._reader
+        if reader is None:
+            return None
+        chunk = reader.receive()
+        if chunk is not None:
+            reader.release()
+            if len(chunk):
+                self._note_restart(chunk)
+            return chunk
+        if reader.is_finished and (self._waiting or reader.state is RingState.ENDED):
+            self._ended = self._ended or not self._waiting
+            reader.close()
+            self._reader = None
+        return None
+
+    def _note_restart(self, chunk: Chunk) -> None:
+        first = float(chunk.timestamps[0])
+        rate = chunk.info.sampling_rate if chunk.info is not None else 0.0
+        restarted = self._last is not None and chunk.index == 0
+        known = any(gap.cause is Cause.RESTART for gap in chunk.gaps)
+        if restarted and not known and self._last is not None:
+            duration = first - self._last
+            count = max(0, round(duration * rate) - 1)
+            gap = Gap(Cause.RESTART, chunk.epoch, 0, count, duration, exact=False)
+            chunk.gaps = (gap, *chunk.gaps)
+        self._last = float(chunk.timestamps[-1])
+
+    def _sleep(self, seconds: float) -> None:
+        if self._reader is not None and self._bell is not None:
+            self._bell.wait(seconds)
+        else:
+            time.sleep(min(seconds, 0.01))
