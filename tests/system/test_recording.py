@@ -251,6 +251,27 @@ def test_after_recorder_and_daemon_are_killed_the_capture_is_whole(
     assert recover(path) == path  # once more changes nothing
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_daemon_leaves_a_sealed_recording(tmp_path: Path, until: Until, seed: int) -> None:
+    path = tmp_path / "file.h5"
+    manager = Manager(private=True)
+    try:
+        recording_of(manager, path, n_channels=2, sampling_rate=1000, dtype="float64")
+        manager.start_all()
+        until(lambda: produced(manager, "source.signal") > random.Random(seed).randrange(800))
+        status = manager.status()
+        groups = [psutil.Process(p.pid) for p in status.processes if p.alive]
+
+        os.kill(status.pid, signal.SIGKILL)
+        until(lambda: not any(group.is_running() for group in groups))
+    finally:
+        manager.close()
+
+    found = load(path)["source.signal"]
+    np.testing.assert_array_equal(found.data[:, 0], np.arange(len(found.data)))
+    assert read_info(path).verdict == "OK"
+
+
 def test_gaps_of_a_slow_recorder_are_counted_and_said(
     manager: Manager, tmp_path: Path, until: Until
 ) -> None:
