@@ -378,12 +378,11 @@ def _counters(nodes: GroupNodes) -> group_pb2.GroupPage:
                         time=page.heartbeat,
                     )
     for subscription in nodes.subscriptions:
-        reader = subscription.reader
-        counters = reader.counters() if reader is not None else None
+        epoch, counters = subscription.counters()
         page.readers.add(
             stream=subscription.stream,
             reader=subscription.name,
-            epoch=reader.epoch if reader is not None else 0,
+            epoch=epoch,
             delivered=subscription.delivered,
             lost=dict(subscription.lost),
             lag=counters.lag if counters else 0,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter, deque
 from dataclasses import dataclass
 
 from rigmesh.errors import RigmeshError
 from rigmesh.node import Input, InputLink, NodeRunner, NodeState
 from rigmesh.streams import Cause, Chunk, Gap
-from rigmesh.transports import Bell, RingReader, RingState, ShmTransport, StartAt
+from rigmesh.transports import Bell, ReaderCounters, RingReader, RingState, ShmTransport, StartAt
 
 __all__ = ["RingAt", "Subscription"]
 
@@ -74,6 +75,8 @@ class Subscription:
         self._seen: set[int] = set()
         self._reader: RingReader | None = None
         self._held: list[RingReader] = []
+        # A node releases what it has stored from a thread of its own.
+        self._switching = threading.Lock()
         self._end: _End | None = None
         self._is_first = True
         self._resume: tuple[int, int] | None = None
@@ -87,10 +90,11 @@ class Subscription:
         """The reading end, ``node.port``."""
         return f"{self._runner.name}.{self._port.name}"
 
-    @property
-    def reader(self) -> RingReader | None:
-        """The ring being read."""
-        return self._reader
+    def counters(self) -> tuple[int, ReaderCounters | None]:
+        """Return the epoch being read and what was received of it; from any thread."""
+        with self._switching:
+            reader = self._reader
+            return (reader.epoch, reader.counters()) if reader is not None else (0, None)
 
     # --- said by the control thread ----------------------------------------------------------
 
@@ -296,28 +300,32 @@ class Subscription:
         device = reader.ring.header.device_index
         produced = self.link.produced[reader.epoch][1]
         self._end = _End(self._last_stamp, None if device is None else device + produced)
-        self._reader = None
-        if self._port.lossless:
-            self._held.append(reader)
-        else:
-            reader.close()
+        with self._switching:
+            self._reader = None
+            if self._port.lossless:
+                self._held.append(reader)
+            else:
+                reader.close()
         if not self._queue and state is RingState.ENDED:
             self._over = True
         return True
 
     def _release(self) -> None:
-        if self._reader is not None:
-            self._reader.release()
-        for reader in self._held:
-            reader.close()
-        self._held.clear()
+        with self._switching:
+            if self._reader is not None:
+                self._reader.release()
+            self._close_held()
 
     def _close_readers(self) -> None:
+        with self._switching:
+            self._close_held()
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+
+    def _close_held(self) -> None:
         for reader in self._held:
             reader.close()
         self._held.clear()
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
 
     _last_stamp: float | None = None
