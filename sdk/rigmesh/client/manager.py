@@ -333,7 +333,7 @@ class Manager:
         from rigmesh.client.stream import StreamReader
 
         reader = StreamReader(self._connection, stream, start=start)
-        self._readers.append(reader)
+        self._readers = [r for r in self._readers if not r.is_closed] + [reader]
         return reader
 
     # --- the end -----------------------------------------------------------------------------

@@ -121,6 +121,11 @@ class StreamReader:
             raise StreamLost(f"{self.stream} has no ring: it has not begun, or is over")
         return self._reader
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether reading has been stopped."""
+        return self._leave.is_set()
+
     def close(self) -> None:
         """Stop reading."""
         self._leave.set()
