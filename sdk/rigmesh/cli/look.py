@@ -17,7 +17,7 @@ from rigmesh.cli.console import ERR, OUT
 from rigmesh.cli.table import StatusTable
 from rigmesh.client import Manager
 from rigmesh.client.private import find_socket
-from rigmesh.graph import graph_schema
+from rigmesh.graph.loader import graph_schema
 from rigmesh.node.registry import NodeType, describe_all, find_type
 from rigmesh.streams import StreamInfo
 from rigmesh.streams.wire import info_from_wire

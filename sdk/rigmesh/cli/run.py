@@ -14,7 +14,7 @@ from rigmesh.cli.console import ERR, FAILED, OUT, exit_code_of, styled_verdict
 from rigmesh.cli.table import StatusTable
 from rigmesh.client import Manager
 from rigmesh.errors import GraphError, RigmeshError, StreamNotFound
-from rigmesh.graph import parse_setting
+from rigmesh.graph.loader import parse_setting
 from rigmesh_proto.v1 import control_pb2 as pb
 
 if TYPE_CHECKING:

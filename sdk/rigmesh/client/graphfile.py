@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rigmesh.errors import UnknownName
-from rigmesh.graph import dump_graph, load_graph
+from rigmesh.graph.loader import dump_graph, load_graph
 from rigmesh.graph.wire import graph_from_wire, graph_to_wire
 from rigmesh_proto.v1 import control_pb2 as pb
 

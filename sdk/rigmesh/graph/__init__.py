@@ -1,7 +1,10 @@
-"""What a graph is, how it is read and checked, and where its nodes run."""
+"""What a graph is, whether it can run, and where its nodes do.
+
+Graph files are in `rigmesh.graph.loader`, apart: a daemon, which gets graphs over the wire, does
+without YAML and the models of the files.
+"""
 
 from rigmesh.graph.check import check_graph, check_link, check_node, check_order, find_output
-from rigmesh.graph.loader import dump_graph, graph_schema, load_graph, parse_graph, parse_setting
 from rigmesh.graph.plan import blocking_nodes, process_of, start_order
 from rigmesh.graph.spec import MAIN, GraphSpec, GroupSpec, NodeSpec, split_port
 
@@ -15,12 +18,7 @@ __all__ = [
     "check_link",
     "check_node",
     "check_order",
-    "dump_graph",
     "find_output",
-    "graph_schema",
-    "load_graph",
-    "parse_graph",
-    "parse_setting",
     "process_of",
     "split_port",
     "start_order",

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rigmesh.graph import check_graph, parse_graph
+from rigmesh.graph import check_graph
+from rigmesh.graph.loader import parse_graph
 from rigmesh.node.registry import NodeType, describe_all
 
 ROOT = Path(__file__).parents[3]

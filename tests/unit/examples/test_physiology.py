@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 from scipy.signal import find_peaks
 
-from rigmesh.graph import GraphSpec, check_graph, load_graph
+from rigmesh.graph import GraphSpec, check_graph
+from rigmesh.graph.loader import load_graph
 from rigmesh.node.registry import NodeType, describe_all
 from rigmesh.node.testing import run
 from rigmesh.streams import Signal, StreamInfo

@@ -10,10 +10,10 @@ from rigmesh.graph import (
     NodeSpec,
     blocking_nodes,
     check_graph,
-    parse_graph,
     process_of,
     start_order,
 )
+from rigmesh.graph.loader import parse_graph
 from rigmesh.node.registry import describe
 from rigmesh_nodes.channels import Reference, Select
 from rigmesh_nodes.events import Threshold

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from rigmesh.errors import GraphError
-from rigmesh.graph import dump_graph, graph_schema, load_graph, parse_graph, parse_setting
+from rigmesh.graph.loader import dump_graph, graph_schema, load_graph, parse_graph, parse_setting
 from rigmesh.node.registry import describe
 from rigmesh_nodes.filters import BandPass
 from rigmesh_nodes.sim import EEG
