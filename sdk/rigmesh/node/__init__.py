@@ -6,6 +6,7 @@ from rigmesh.node.params import Parameters, param
 from rigmesh.node.ports import Input, InputLink, Output, Target
 from rigmesh.node.registry import NodeType
 from rigmesh.node.runner import NodeRunner, NodeState
+from rigmesh.node.states import Commands, States, command, state
 from rigmesh.node.units import (
     Hz,
     MegaBytes,
@@ -17,6 +18,7 @@ from rigmesh.node.units import (
 )
 
 __all__ = [
+    "Commands",
     "Hz",
     "Input",
     "InputLink",
@@ -32,8 +34,11 @@ __all__ = [
     "Percent",
     "Runtime",
     "Seconds",
+    "States",
     "Target",
     "Unit",
+    "command",
     "link_nodes",
     "param",
+    "state",
 ]

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, dataclass_transform
 
 from rigmesh.node.params import Parameters, param
 from rigmesh.node.ports import Input, Output
+from rigmesh.node.states import Commands, States, state
 from rigmesh.streams import Chunk, local_clock
 
 __all__ = ["Node", "Runtime"]
@@ -51,7 +52,7 @@ class _Detached:
         raise RuntimeError("timers need a running node; see rigmesh.node.testing.run")
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(param,))
+@dataclass_transform(kw_only_default=True, field_specifiers=(param, state))
 class Node:
     """Base of every node: ports and parameters are class attributes, hooks are methods.
 
@@ -84,6 +85,9 @@ class Node:
     """Name of the companion process for classes that may block (``lsl``, ``record``)."""
     can_wait: ClassVar[bool] = False
     """Whether a source may be told to wait for slow readers: a file, a simulation."""
+    channel_wise: ClassVar[bool] = False
+    """Whether each channel is treated alike and by itself: replicas then run as one call over the
+    stacked channels."""
     inputs: ClassVar[dict[str, Input[Any]]] = {}
     outputs: ClassVar[dict[str, Output[Any]]] = {}
 
@@ -109,6 +113,7 @@ class Node:
             setattr(self, name, port.bound())
         for name, output in type(self).outputs.items():
             setattr(self, name, output.bound(f"{self.name}.{name}"))
+        type(self).states().reset(self, own_only=False)
         self.set_parameters(type(self).declared().validate(parameters))
 
     @classmethod
@@ -116,6 +121,18 @@ class Node:
     def declared(cls) -> Parameters:
         """Return the declared parameters of this class."""
         return Parameters(cls)
+
+    @classmethod
+    @functools.cache
+    def states(cls) -> States:
+        """Return the declared states of this class."""
+        return States(cls)
+
+    @classmethod
+    @functools.cache
+    def commands(cls) -> Commands:
+        """Return the declared commands of this class."""
+        return Commands(cls)
 
     @classmethod
     def is_source(cls) -> bool:

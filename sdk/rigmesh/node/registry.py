@@ -14,7 +14,16 @@ from typing import Any
 from rigmesh.errors import GraphError, UnknownName
 from rigmesh.node.base import Node
 
-__all__ = ["NodeType", "describe", "describe_all", "find_type", "load", "nodes_in"]
+__all__ = [
+    "CommandType",
+    "NodeType",
+    "StateType",
+    "describe",
+    "describe_all",
+    "find_type",
+    "load",
+    "nodes_in",
+]
 
 GROUP = "rigmesh.nodes"
 _OWN = "rigmesh"
@@ -29,6 +38,25 @@ class PortType:
     many: bool = False
     optional: bool = False
     lossless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StateType:
+    """A state as others see it; `write` says who may change it."""
+
+    name: str
+    write: str = "self"
+    doc: str = ""
+    schema: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandType:
+    """A command as others see it; `schema` is that of its arguments."""
+
+    name: str
+    doc: str = ""
+    schema: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +79,12 @@ class NodeType:
         Companion process it runs in, empty for the group's own.
     can_wait : bool
         Whether it is a source that may be told to wait for slow readers.
+    channel_wise : bool
+        Whether replicas run as one call over the stacked channels.
+    states : tuple of StateType
+        What it publishes while it runs.
+    commands : tuple of CommandType
+        What it can be told to do.
     version : str
         Version of the package it comes from.
     """
@@ -63,6 +97,9 @@ class NodeType:
     is_source: bool = False
     detached: str = ""
     can_wait: bool = False
+    channel_wise: bool = False
+    states: tuple[StateType, ...] = ()
+    commands: tuple[CommandType, ...] = ()
     version: str = ""
 
     def input(self, name: str) -> PortType:
@@ -103,11 +140,14 @@ class NodeType:
             known[side] = tuple(
                 PortType(**{**port, "kinds": tuple(port["kinds"])}) for port in known[side]
             )
+        known["states"] = tuple(StateType(**each) for each in known.get("states", ()))
+        known["commands"] = tuple(CommandType(**each) for each in known.get("commands", ()))
         return cls(**known)
 
 
 def describe(cls: type[Node], name: str, version: str = "") -> NodeType:
     """Describe a node class."""
+    states, commands = cls.states(), cls.commands()
     return NodeType(
         name=name,
         doc=inspect.getdoc(cls) or "",
@@ -119,6 +159,14 @@ def describe(cls: type[Node], name: str, version: str = "") -> NodeType:
         is_source=cls.is_source(),
         detached=cls.detached,
         can_wait=cls.can_wait,
+        channel_wise=cls.channel_wise,
+        states=tuple(
+            StateType(name, each.write, each.doc, states.schema(name))
+            for name, each in states.fields.items()
+        ),
+        commands=tuple(
+            CommandType(name, doc, commands.schema(name)) for name, doc in commands.docs.items()
+        ),
         version=version,
     )
 

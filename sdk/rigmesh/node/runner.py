@@ -107,6 +107,7 @@ class NodeRunner:
         self.failure = None
         self._needs_close = True
         self.node.allow_start()
+        type(self.node).states().reset(self.node, own_only=True)
         self._call("open", self.node.open)
         with self.lane:
             self._enter(NodeState.OPEN)
