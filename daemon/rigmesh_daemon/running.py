@@ -13,6 +13,7 @@ from typing import Any
 
 from rigmesh.errors import NodeError, RigmeshError, StateError, WaitTimeout
 from rigmesh.graph import blocking_nodes, check_graph, split_port, start_order
+from rigmesh.graph.wire import aliases_to_wire
 from rigmesh.rpc import error_of, failure_of
 from rigmesh.streams import clock_id, local_clock
 from rigmesh.transports import declare_lost, position_of
@@ -109,6 +110,9 @@ class Runs:
                         context_json=json.dumps(self._context(), default=str),
                         resumed=resumed,
                         blocking=blocking_nodes(state.specs, state.types),
+                        aliases=aliases_to_wire(
+                            {n: a for n, a in state.aliases.items() if len(a.states) > 1}
+                        ),
                     )
                 )
 

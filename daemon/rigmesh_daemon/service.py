@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from rigmesh.errors import NameTaken, RigmeshError, StateError
+from rigmesh.errors import GraphError, NameTaken, RigmeshError, StateError
 from rigmesh.graph import GraphSpec, NodeSpec, check_graph, check_order
 from rigmesh.graph.check import check_params
 from rigmesh.graph.spec import GroupSpec
@@ -23,6 +24,7 @@ from rigmesh.transports import process_token, sweep
 from rigmesh_daemon.building import Builder
 from rigmesh_daemon.catalogue import Catalogue, read_catalogue
 from rigmesh_daemon.config import DaemonConfig
+from rigmesh_daemon.live import Live
 from rigmesh_daemon.logs import LogStore
 from rigmesh_daemon.running import Runs
 from rigmesh_daemon.state import GraphState
@@ -53,6 +55,7 @@ class DaemonService:
         self.catalogue = Catalogue()
         self._builder = Builder(self.state, self._make_process)
         self._runs = Runs(self.state, self._builder, config.host)
+        self.live = Live(self.state, self._keep_parameters)
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._self = psutil.Process()
@@ -94,7 +97,7 @@ class DaemonService:
             name = group.name or self._free_name("group", self.state.groups)
             if name in self.state.groups:
                 raise NameTaken(f"there is a group {name!r} already")
-            self.state.groups[name] = GroupSpec(name, group.restart, group.buffer_seconds)
+            self.state.groups[name] = replace(group, name=name)
             return self.state.groups[name]
 
     async def register_group(self, name: str, socket: str) -> None:
@@ -124,13 +127,15 @@ class DaemonService:
 
     async def create_node(self, spec: NodeSpec) -> control_pb2.NodeStatus:
         """Make a node; without a name it gets one from its class."""
+        if spec.replicate > 1:
+            raise GraphError(
+                f"{spec.name or spec.type}: replicate={spec.replicate} belongs into a graph file, "
+                "where the channels of its input are divided; make single nodes here"
+            )
         async with self._lock:
             if not spec.name:
                 stem = spec.type.rpartition(".")[2].rpartition("/")[2].lower()
-                spec = NodeSpec(
-                    self._free_name(stem, self.state.nodes), spec.type, spec.group, spec.params,
-                    spec.inputs, spec.overflow,
-                )  # fmt: skip
+                spec = replace(spec, name=self._free_name(stem, self.state.nodes))
             await self._builder.create_node(spec)
             return self.state.node_status(spec.name)
 
@@ -163,10 +168,7 @@ class DaemonService:
         process = self.state.processes[record.process]
         request = group_pb2.SetParams(node=name, params_json=json.dumps(values))
         result: dict[str, Any] = await process.request(set_params=request)
-        record.spec = NodeSpec(
-            name, record.spec.type, record.spec.group, {**record.spec.params, **values},
-            record.spec.inputs, record.spec.overflow,
-        )  # fmt: skip
+        self._keep_parameters(name, values)
         return result
 
     # --- the graph ---------------------------------------------------------------------------
@@ -191,6 +193,7 @@ class DaemonService:
                 if node.group not in self.state.groups and node.group not in checked.groups:
                     self.state.groups[node.group] = GroupSpec(node.group)
             self.state.groups.update(checked.groups)
+            self.state.aliases.update(checked.aliases)
             self.state.name = checked.name
             self.state.metadata = dict(checked.metadata)
             try:
@@ -254,6 +257,8 @@ class DaemonService:
             )
             page = process.counters()
             if page is not None:
+                status.processes[-1].counters.CopyFrom(page.process)
+                status.node_counters.extend(page.nodes)
                 status.stream_counters.extend(page.streams)
                 status.reader_counters.extend(page.readers)
         return status
@@ -289,6 +294,10 @@ class DaemonService:
 
     # --- inside ------------------------------------------------------------------------------
 
+    def _keep_parameters(self, name: str, values: Mapping[str, Any]) -> None:
+        record = self.state.node(name)
+        record.spec = replace(record.spec, params={**record.spec.params, **values})
+
     def _make_process(self, name: str, group: GroupSpec, socket: Path | None) -> GroupProcess:
         return GroupProcess(
             name,
@@ -316,6 +325,8 @@ class DaemonService:
             self._later(self._builder.send_rings(event.ring.stream))
         elif kind == "log":
             self.logs.add(event.log)
+        elif kind == "state_changed":
+            self._later(self.live.pass_on(event.state_changed))
         elif kind == "journal":
             self._later(self._journal(json.loads(event.journal.entry_json)))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rigmesh.errors import UnknownName, WaitTimeout
-from rigmesh.graph import MAIN, GraphSpec, GroupSpec, NodeSpec, find_output
+from rigmesh.graph import MAIN, AliasSpec, GraphSpec, GroupSpec, NodeSpec, find_output
 from rigmesh.graph.wire import node_to_wire
 from rigmesh.node.registry import NodeType
 from rigmesh.transports import unlink
@@ -50,6 +50,7 @@ class GraphState:
     metadata: dict[str, object] = field(default_factory=dict)
     types: dict[str, NodeType] = field(default_factory=dict)
     groups: dict[str, GroupSpec] = field(default_factory=dict)
+    aliases: dict[str, AliasSpec] = field(default_factory=dict)
     nodes: dict[str, NodeRecord] = field(default_factory=dict)
     processes: dict[str, GroupProcess] = field(default_factory=dict)
     rings: dict[str, list[stream_pb2.Ring]] = field(default_factory=dict)
@@ -74,7 +75,7 @@ class GraphState:
     @property
     def graph(self) -> GraphSpec:
         """The graph as it could be saved."""
-        return GraphSpec(self.name, self.specs, self.groups, self.metadata)
+        return GraphSpec(self.name, self.specs, self.groups, self.metadata, self.aliases)
 
     def node(self, name: str) -> NodeRecord:
         """Return a node.
@@ -186,7 +187,14 @@ class GraphState:
     def clear(self, types: Mapping[str, NodeType]) -> None:
         """Forget the graph; keep who watches, and the types that are installed."""
         self.name, self.metadata, self.types = "graph", {}, dict(types)
-        for kept in (self.groups, self.nodes, self.processes, self.infos, self.epochs):
+        for kept in (
+            self.aliases,
+            self.groups,
+            self.nodes,
+            self.processes,
+            self.infos,
+            self.epochs,
+        ):
             kept.clear()
         self.published.clear()
         self.over.clear()

@@ -19,6 +19,7 @@ import psutil
 
 from rigmesh.errors import DaemonError, WaitTimeout
 from rigmesh.graph import GroupSpec
+from rigmesh.graph.wire import group_to_wire
 from rigmesh.rpc import error_of
 from rigmesh.streams import local_clock
 from rigmesh.transports import sweep, unlink
@@ -145,7 +146,8 @@ class GroupProcess:
                 shm_mode=self._config.shm_mode,
                 shm_gid=self._config.shm_gid,
                 recording_root=self._config.recording_root,
-                buffer_seconds=self.group.buffer_seconds,
+                group=group_to_wire(self.group),
+                is_companion=self.name != self.group.name,
             )
         )
         self._page = PageReader(self._session, self.name)
@@ -285,6 +287,8 @@ class GroupProcess:
                 return
             if event.reply.HasField("failure"):
                 future.set_exception(error_of(event.reply.failure))
+            elif event.reply.HasField("latencies"):
+                future.set_result(event.reply.latencies)
             else:
                 text = event.reply.result_json
                 future.set_result(json.loads(text) if text else None)

@@ -15,7 +15,7 @@ from rigmesh.errors import ParameterError, UnknownName
 from rigmesh.node import Input, Node, Output, param
 from rigmesh.streams import ChannelInfo, Signal, StreamInfo
 
-__all__ = ["Reference", "Rename", "Scale", "Select", "channel_index", "channel_indices"]
+__all__ = ["Reference", "Rename", "Scale", "Select", "Share", "channel_index", "channel_indices"]
 
 Array = npt.NDArray[Any]
 
@@ -112,6 +112,39 @@ class Select(Node):
     def process(self, chunk: Signal) -> Signal:
         """Take the channels."""
         return chunk.with_data(chunk.data.take(self._indices, axis=1))
+
+
+class Share(Node):
+    """One of several equal shares of the channels of a signal: neighbours, in their order.
+
+    A graph file's ``replicate`` puts it before each of the parallel pipelines. Channels that
+    cannot be divided evenly are refused.
+    """
+
+    signal = Input(Signal)
+    share = Output(Signal)
+
+    k: int = param(ge=1, doc="Which share, from 1.")
+    of: int = param(ge=1, doc="How many there are.")
+
+    def prepare(self) -> None:
+        """Find the channels."""
+        info = self.signal.info
+        if self.k > self.of:
+            raise ParameterError(f"{self.name}.k: there is no share {self.k} of {self.of}")
+        width, rest = divmod(info.n_channels, self.of)
+        if rest or not width:
+            raise ParameterError(
+                f"{self.name}: the {info.n_channels} channels of {info.name} cannot be divided "
+                f"evenly into {self.of}; choose some by channels.Select"
+            )
+        self._chosen = slice((self.k - 1) * width, self.k * width)
+        self.share.announce(_with_channels(info, _described(info)[self._chosen]))
+
+    def process(self, chunk: Signal) -> Signal:
+        """Take the channels."""
+        # Contiguous, as compiled kernels want it.
+        return chunk.with_data(np.ascontiguousarray(chunk.data[:, self._chosen]))
 
 
 class Rename(Node):

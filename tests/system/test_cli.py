@@ -163,7 +163,7 @@ def test_the_reference_page_of_the_nodes_is_that_of_the_classes(cli: Cli) -> Non
 def test_the_schema_is_json_and_names_node_types(cli: Cli) -> None:
     schema = json.loads(cli("schema").stdout)
 
-    examples = schema["$defs"]["_NodeFile"]["properties"]["type"]["examples"]
+    examples = schema["$defs"]["NodeFile"]["properties"]["type"]["examples"]
     assert "sim.EEG" in examples
 
 

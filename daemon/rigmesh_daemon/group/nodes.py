@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, Protocol
 
 from rigmesh.errors import NameTaken, NodeError, StateError, UnknownName
+from rigmesh.graph.spec import GroupSpec, spin_microseconds
 from rigmesh.node import Input, Node, NodeRunner, NodeState, Output, link_nodes
+from rigmesh.node.hotpath import NEVER
 from rigmesh.node.lane import Lane, Timers
 from rigmesh.node.registry import load
 from rigmesh.streams import Chunk, local_clock
@@ -73,6 +76,8 @@ class GroupNodes:
         Told what happens.
     own_types : mapping of str to type of Node
         Classes that only this process has: those of a script.
+    group : GroupSpec
+        How it buffers, waits, and what is late.
     """
 
     def __init__(
@@ -82,8 +87,9 @@ class GroupNodes:
         reports: Reports,
         *,
         own_types: Mapping[str, type[Node]] | None = None,
-        buffer_seconds: float = 10.0,
+        group: GroupSpec | None = None,
     ) -> None:
+        group = group or GroupSpec("")
         self.facts = facts
         self.runners: dict[str, NodeRunner] = {}
         self.subscriptions: list[Subscription] = []
@@ -93,7 +99,9 @@ class GroupNodes:
         self._transport = transport
         self._reports = reports
         self._own_types = own_types or {}
-        self._seconds = buffer_seconds
+        self._seconds = group.buffer_seconds
+        self._spin = (spin_microseconds(group.wait) or 0.0) / 1e6
+        self._deadline = round(group.deadline * 1e9) or NEVER
         self._timers = Timers()
         self._undo: dict[tuple[str, str], Callable[[], None]] = {}
         self._bell = transport.bell()
@@ -239,6 +247,10 @@ class GroupNodes:
                 raise StateError(f"node {runner.name!r} is {runner.state.value} already")
         for runner in self.runners.values():
             runner.begin_run()
+            for meter in runner.meters.values():
+                meter.deadline = (
+                    self._deadline if self._deadline and self.is_last(runner) else NEVER
+                )
             for output in runner.node.bound_outputs():
                 output.overflow_blocks = runner.name in blocking
         with self._changes:
@@ -305,6 +317,11 @@ class GroupNodes:
                 if runner.state is NodeState.RUNNING:
                     runner.node.on_journal(entry)
 
+    def is_last(self, runner: NodeRunner) -> bool:
+        """Whether a node ends a chain within this process."""
+        feeding = f"{runner.name}."
+        return bool(runner.meters) and not any(s.startswith(feeding) for s, _ in self._undo)
+
     @property
     def busy(self) -> list[NodeRunner]:
         """Nodes that have not stopped."""
@@ -347,17 +364,33 @@ class GroupNodes:
     def _receive(self) -> None:
         look_around = local_clock()
         while not self._closing:
-            busy = False
-            with self._changes:
-                for subscription in self.subscriptions:
-                    try:
-                        busy = subscription.poll() or busy
-                    except Exception as error:
-                        _log.exception("%s cannot read on", subscription.name)
-                        self._runner_of(subscription).fail("read", error)
-            if not busy:
+            busy = self._poll()
+            if not busy and not (self._spin and self._spin_for_more()):
                 self._bell.wait(_IDLE)
             if local_clock() - look_around > _IDLE:
                 look_around = local_clock()
                 for subscription in self.subscriptions:
                     subscription.look_for_dead_writer(alone=self.orphaned)
+
+    def _poll(self) -> bool:
+        """Hand on what there is; return whether there was anything."""
+        busy = False
+        with self._changes:
+            for subscription in self.subscriptions:
+                try:
+                    busy = subscription.poll() or busy
+                except Exception as error:
+                    _log.exception("%s cannot read on", subscription.name)
+                    self._runner_of(subscription).fail("read", error)
+        return busy
+
+    def _spin_for_more(self) -> bool:
+        """Look again and again for as long as the group is told to; return whether it paid."""
+        until = local_clock() + min(self._spin, _IDLE)
+        while not self._closing:
+            if self._poll():
+                return True
+            if local_clock() > until:
+                return self._spin > _IDLE
+            time.sleep(0)  # lets the other threads of this process have the interpreter
+        return False

@@ -89,7 +89,7 @@ class Publication:
     def deliver(self, chunk: Chunk) -> None:
         """Write a chunk."""
         if self._writer is not None:
-            self._writer.send(chunk)
+            self._writer.send(chunk, self._output.lane.received)
 
     def lost(self, gap: Gap) -> None:
         """Note missing samples."""

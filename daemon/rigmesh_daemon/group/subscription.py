@@ -7,9 +7,13 @@ import threading
 from collections import Counter, deque
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from rigmesh.errors import RigmeshError
 from rigmesh.node import Input, InputLink, NodeRunner, NodeState
-from rigmesh.streams import Cause, Chunk, Gap
+from rigmesh.node.histogram import Histogram, bin_of
+from rigmesh.streams import IDENTITY, Cause, Chunk, Gap
 from rigmesh.transports import Bell, ReaderCounters, RingReader, RingState, ShmTransport, StartAt
 
 __all__ = ["RingAt", "Subscription"]
@@ -65,6 +69,7 @@ class Subscription:
         self.link = InputLink(stream, release=self._release)
         self.lost: Counter[str] = Counter()
         self.delivered = 0
+        self.latency = Histogram()
         self._runner = runner
         self._port = port
         self._deliver = runner.handler(port.name)
@@ -82,6 +87,8 @@ class Subscription:
         self._resume: tuple[int, int] | None = None
         self._fresh = True
         self._over = False
+        self._last_stamps: npt.NDArray[np.float64] | None = None
+        self._last_clock = IDENTITY
         self._max_samples: int | None = None
         port.links.append(self.link)
 
@@ -108,7 +115,8 @@ class Subscription:
         """
         self._lossless = lossless or self._port.lossless
         self._over = False
-        self._last_stamp = None
+        self._last_stamps = None
+        self.latency = Histogram()
         self._end = self._resume = None
         self._fresh = True
         self._queue.clear()
@@ -145,19 +153,20 @@ class Subscription:
 
     def poll(self) -> bool:
         """Hand on what is there; return whether anything happened."""
-        if self._runner.state in (NodeState.FAILED, NodeState.STOPPED):
-            self._close_readers()
-            return False
-        if self._reader is None and not self._attach_next():
-            return False
-        reader = self._reader
-        if reader is None or self._runner.state is not NodeState.RUNNING:
-            return False
+        reader, state = self._reader, self._runner.state
+        if state is not NodeState.RUNNING or reader is None:
+            return self._poll_for_ring(state)
         chunk = reader.receive(self._max_samples)
         if chunk is None:
             return self._leave(reader) if reader.is_finished else False
         self._take(reader, chunk)
         return True
+
+    def _poll_for_ring(self, state: NodeState) -> bool:
+        if state in (NodeState.FAILED, NodeState.STOPPED):
+            self._close_readers()
+            return False
+        return self._reader is None and self._attach_next()
 
     def look_for_dead_writer(self, *, alone: bool) -> None:
         """Notice a killed writer when nobody says so (the daemon is dead, too)."""
@@ -246,19 +255,31 @@ class Subscription:
                 chunk.gaps = self._restart_gaps(chunk, gap)
         if chunk.gaps:
             self._count_gaps(chunk)
-        n = len(chunk)
+        n = len(chunk.raw_timestamps)
+        received = published = 0
         if n:
-            self._last_stamp = float(chunk.timestamps[-1])
+            self._last_stamps, self._last_clock = chunk.raw_timestamps, chunk.clock
             self.delivered += n
-        self._note_produced(reader)
+            received, published = reader.stamps_of(chunk.index)
         lane = self._runner.lane
         lane.enter()
         try:
+            lane.begin(received)
+            if published:
+                self.latency.counts[bin_of(lane.mark - published)] += 1
+            if self._port.lossless:
+                self._note_produced(reader)
             self._deliver(chunk)
         finally:
             lane.leave()
         if not self._port.lossless:
             reader.release()
+
+    @property
+    def _last_stamp(self) -> float | None:
+        """Local time of the last sample, in seconds."""
+        stamps = self._last_stamps
+        return None if stamps is None else float(self._last_clock.to_local(stamps[-1:])[0])
 
     def _restart_gaps(self, chunk: Chunk, gap: Gap) -> tuple[Gap, ...]:
         """Complete the gap over a restart from the stamps on both sides."""
@@ -327,5 +348,3 @@ class Subscription:
         for reader in self._held:
             reader.close()
         self._held.clear()
-
-    _last_stamp: float | None = None

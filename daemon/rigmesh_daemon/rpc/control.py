@@ -6,7 +6,7 @@ import asyncio
 import functools
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import grpc
@@ -133,10 +133,43 @@ class Control(ControlServiceServicer):
         """Change parameters."""
         values = json.loads(request.params_json or "{}")
         result = await self._service.set_parameters(request.node, values)
-        response = pb.SetParametersResponse(params_json=json.dumps(result["params"]))
-        for stream, at in result["effective"].items():
-            response.effective.add(stream=stream, epoch=at["epoch"], index=at["index"])
-        return response
+        return pb.SetParametersResponse(
+            params_json=json.dumps(result["params"]), effective=_effective(result["effective"])
+        )
+
+    @_answering
+    async def GetStates(  # noqa: N802
+        self, request: pb.GetStatesRequest, context: Context
+    ) -> pb.GetStatesResponse:
+        """Return states and live parameters."""
+        found = await self._service.live.get(request.name)
+        return pb.GetStatesResponse(states_json=json.dumps(found))
+
+    @_answering
+    async def SetStates(  # noqa: N802
+        self, request: pb.SetStatesRequest, context: Context
+    ) -> pb.SetStatesResponse:
+        """Write states and parameters."""
+        effective = await self._service.live.set(json.loads(request.values_json or "{}"))
+        return pb.SetStatesResponse(effective=_effective(effective))
+
+    @_answering
+    async def CallCommand(  # noqa: N802
+        self, request: pb.CallCommandRequest, context: Context
+    ) -> pb.CallCommandResponse:
+        """Let a node obey a command."""
+        arguments = json.loads(request.arguments_json or "{}")
+        answer = await self._service.live.call(request.node, request.command, arguments)
+        return pb.CallCommandResponse(
+            result_json=json.dumps(answer["result"]), effective=_effective(answer["effective"])
+        )
+
+    @_answering
+    async def GetLatencies(  # noqa: N802
+        self, request: pb.GetLatenciesRequest, context: Context
+    ) -> pb.GetLatenciesResponse:
+        """Return the histograms of every process."""
+        return pb.GetLatenciesResponse(latencies=await self._service.live.latencies())
 
     @_answering
     async def Connect(  # noqa: N802
@@ -237,3 +270,10 @@ class Control(ControlServiceServicer):
             if not queue.full():
                 queue.put_nowait(pb.Event(status=self._service.status()))
             await asyncio.sleep(period)
+
+
+def _effective(effective: Mapping[str, Mapping[str, int]]) -> list[pb.EffectiveAt]:
+    return [
+        pb.EffectiveAt(stream=stream, epoch=at["epoch"], index=at["index"])
+        for stream, at in effective.items()
+    ]

@@ -116,6 +116,7 @@ class NodeSpec(_message.Message):
     INPUTS_FIELD_NUMBER: _builtins.int
     OVERFLOW_FIELD_NUMBER: _builtins.int
     HOST_FIELD_NUMBER: _builtins.int
+    REPLICATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     type: _builtins.str
     group: _builtins.str
@@ -124,6 +125,8 @@ class NodeSpec(_message.Message):
     overflow: _builtins.str
     """"", drop, block"""
     host: _builtins.str
+    replicate: _builtins.int
+    """0 and 1: once"""
     @_builtins.property
     def inputs(self) -> _containers.MessageMap[_builtins.str, Global___StreamNames]:
         """input port -> streams, node.port"""
@@ -138,10 +141,11 @@ class NodeSpec(_message.Message):
         inputs: _abc.Mapping[_builtins.str, Global___StreamNames] | None = ...,
         overflow: _builtins.str = ...,
         host: _builtins.str = ...,
+        replicate: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "host", b"host", "inputs", b"inputs", "name", b"name", "overflow", b"overflow", "params_json", b"params_json", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "host", b"host", "inputs", b"inputs", "name", b"name", "overflow", b"overflow", "params_json", b"params_json", "replicate", b"replicate", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -154,24 +158,79 @@ class GroupSpec(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     RESTART_FIELD_NUMBER: _builtins.int
     BUFFER_SECONDS_FIELD_NUMBER: _builtins.int
+    CPUS_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
+    LOCK_MEMORY_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     restart: Global___RestartPolicy.ValueType
     buffer_seconds: _builtins.float
     """0: the default"""
+    priority: _builtins.int
+    """% of the SCHED_FIFO range; 0: not real-time"""
+    wait: _builtins.str
+    """block, spin, spin(µs)"""
+    lock_memory: _builtins.bool
+    deadline: _builtins.float
+    """seconds; 0: none"""
+    @_builtins.property
+    def cpus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """none: all"""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         restart: Global___RestartPolicy.ValueType = ...,
         buffer_seconds: _builtins.float = ...,
+        cpus: _abc.Iterable[_builtins.int] | None = ...,
+        priority: _builtins.int = ...,
+        wait: _builtins.str = ...,
+        lock_memory: _builtins.bool = ...,
+        deadline: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buffer_seconds", b"buffer_seconds", "name", b"name", "restart", b"restart"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buffer_seconds", b"buffer_seconds", "cpus", b"cpus", "deadline", b"deadline", "lock_memory", b"lock_memory", "name", b"name", "priority", b"priority", "restart", b"restart", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GroupSpec: _TypeAlias = GroupSpec  # noqa: Y015
+
+@_typing.final
+class AliasSpec(_message.Message):
+    """A name for one or more states or live parameters, which then share their value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    WRITE_FIELD_NUMBER: _builtins.int
+    DOC_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    write: _builtins.str
+    """clients, peers, none"""
+    doc: _builtins.str
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """node.state"""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        states: _abc.Iterable[_builtins.str] | None = ...,
+        write: _builtins.str = ...,
+        doc: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["doc", b"doc", "name", b"name", "states", b"states", "write", b"write"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AliasSpec: _TypeAlias = AliasSpec  # noqa: Y015
 
 @_typing.final
 class GraphSpec(_message.Message):
@@ -181,6 +240,7 @@ class GraphSpec(_message.Message):
     GROUPS_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
     METADATA_JSON_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     metadata_json: _builtins.str
     """an object: subject, session, …"""
@@ -188,6 +248,8 @@ class GraphSpec(_message.Message):
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupSpec]: ...
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeSpec]: ...
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasSpec]: ...
     def __init__(
         self,
         *,
@@ -195,10 +257,11 @@ class GraphSpec(_message.Message):
         groups: _abc.Iterable[Global___GroupSpec] | None = ...,
         nodes: _abc.Iterable[Global___NodeSpec] | None = ...,
         metadata_json: _builtins.str = ...,
+        aliases: _abc.Iterable[Global___AliasSpec] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "metadata_json", b"metadata_json", "name", b"name", "nodes", b"nodes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "groups", b"groups", "metadata_json", b"metadata_json", "name", b"name", "nodes", b"nodes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -290,6 +353,7 @@ class ProcessStatus(_message.Message):
     CPU_PERCENT_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     HEARTBEAT_AGE_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     group: _builtins.str
     pid: _builtins.int
@@ -299,6 +363,8 @@ class ProcessStatus(_message.Message):
     memory_bytes: _builtins.int
     heartbeat_age: _builtins.float
     """seconds"""
+    @_builtins.property
+    def counters(self) -> Global___ProcessCounters: ...
     def __init__(
         self,
         *,
@@ -310,14 +376,98 @@ class ProcessStatus(_message.Message):
         cpu_percent: _builtins.float = ...,
         memory_bytes: _builtins.int = ...,
         heartbeat_age: _builtins.float = ...,
+        counters: Global___ProcessCounters | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "cpu_percent", b"cpu_percent", "group", b"group", "heartbeat_age", b"heartbeat_age", "memory_bytes", b"memory_bytes", "name", b"name", "pid", b"pid", "restarts", b"restarts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "counters", b"counters", "cpu_percent", b"cpu_percent", "group", b"group", "heartbeat_age", b"heartbeat_age", "memory_bytes", b"memory_bytes", "name", b"name", "pid", b"pid", "restarts", b"restarts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProcessStatus: _TypeAlias = ProcessStatus  # noqa: Y015
+
+@_typing.final
+class ProcessCounters(_message.Message):
+    """What a process of nodes counts all the time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOAD_FIELD_NUMBER: _builtins.int
+    BUSIEST_FIELD_NUMBER: _builtins.int
+    BUSIEST_LOAD_FIELD_NUMBER: _builtins.int
+    INVOLUNTARY_SWITCHES_FIELD_NUMBER: _builtins.int
+    DEADLINE_MISSES_FIELD_NUMBER: _builtins.int
+    COLLECTIONS_FIELD_NUMBER: _builtins.int
+    load: _builtins.float
+    """part of the time that its busiest lane spends on chunks"""
+    busiest: _builtins.str
+    """node that takes most of it"""
+    busiest_load: _builtins.float
+    involuntary_switches: _builtins.int
+    """since the process began"""
+    deadline_misses: _builtins.int
+    """since the start"""
+    collections: _builtins.int
+    """of garbage, while nodes ran"""
+    def __init__(
+        self,
+        *,
+        load: _builtins.float = ...,
+        busiest: _builtins.str = ...,
+        busiest_load: _builtins.float = ...,
+        involuntary_switches: _builtins.int = ...,
+        deadline_misses: _builtins.int = ...,
+        collections: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busiest", b"busiest", "busiest_load", b"busiest_load", "collections", b"collections", "deadline_misses", b"deadline_misses", "involuntary_switches", b"involuntary_switches", "load", b"load"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProcessCounters: _TypeAlias = ProcessCounters  # noqa: Y015
+
+@_typing.final
+class NodeCounters(_message.Message):
+    """The end of a chain within a process: latencies of the last seconds and since the start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    LATENCY_P50_FIELD_NUMBER: _builtins.int
+    LATENCY_P99_FIELD_NUMBER: _builtins.int
+    LATENCY_MAX_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    input: _builtins.str
+    chunks: _builtins.int
+    """since the start"""
+    latency_p50: _builtins.float
+    """seconds, from receiving a chunk until it was done"""
+    latency_p99: _builtins.float
+    latency_max: _builtins.float
+    late: _builtins.int
+    """chunks that missed the deadline of the group"""
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+        input: _builtins.str = ...,
+        chunks: _builtins.int = ...,
+        latency_p50: _builtins.float = ...,
+        latency_p99: _builtins.float = ...,
+        latency_max: _builtins.float = ...,
+        late: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks", "input", b"input", "late", b"late", "latency_max", b"latency_max", "latency_p50", b"latency_p50", "latency_p99", b"latency_p99", "node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeCounters: _TypeAlias = NodeCounters  # noqa: Y015
 
 @_typing.final
 class Status(_message.Message):
@@ -336,6 +486,7 @@ class Status(_message.Message):
     READER_COUNTERS_FIELD_NUMBER: _builtins.int
     RUN_TIME_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    NODE_COUNTERS_FIELD_NUMBER: _builtins.int
     host: _builtins.str
     version: _builtins.str
     pid: _builtins.int
@@ -357,6 +508,8 @@ class Status(_message.Message):
     def stream_counters(self) -> _containers.RepeatedCompositeFieldContainer[_stream_pb2.StreamCounters]: ...
     @_builtins.property
     def reader_counters(self) -> _containers.RepeatedCompositeFieldContainer[_stream_pb2.ReaderCounters]: ...
+    @_builtins.property
+    def node_counters(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeCounters]: ...
     def __init__(
         self,
         *,
@@ -373,10 +526,11 @@ class Status(_message.Message):
         reader_counters: _abc.Iterable[_stream_pb2.ReaderCounters] | None = ...,
         run_time: _builtins.float = ...,
         memory_bytes: _builtins.int = ...,
+        node_counters: _abc.Iterable[Global___NodeCounters] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "host", b"host", "memory_bytes", b"memory_bytes", "nodes", b"nodes", "pid", b"pid", "processes", b"processes", "reader_counters", b"reader_counters", "run_id", b"run_id", "run_time", b"run_time", "state", b"state", "stream_counters", b"stream_counters", "streams", b"streams", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "host", b"host", "memory_bytes", b"memory_bytes", "node_counters", b"node_counters", "nodes", b"nodes", "pid", b"pid", "processes", b"processes", "reader_counters", b"reader_counters", "run_id", b"run_id", "run_time", b"run_time", "state", b"state", "stream_counters", b"stream_counters", "streams", b"streams", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -821,6 +975,214 @@ class SetParametersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetParametersResponse: _TypeAlias = SetParametersResponse  # noqa: Y015
+
+@_typing.final
+class GetStatesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatesRequest: _TypeAlias = GetStatesRequest  # noqa: Y015
+
+@_typing.final
+class GetStatesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATES_JSON_FIELD_NUMBER: _builtins.int
+    states_json: _builtins.str
+    def __init__(
+        self,
+        *,
+        states_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["states_json", b"states_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatesResponse: _TypeAlias = GetStatesResponse  # noqa: Y015
+
+@_typing.final
+class SetStatesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_JSON_FIELD_NUMBER: _builtins.int
+    values_json: _builtins.str
+    def __init__(
+        self,
+        *,
+        values_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values_json", b"values_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetStatesRequest: _TypeAlias = SetStatesRequest  # noqa: Y015
+
+@_typing.final
+class SetStatesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def effective(self) -> _containers.RepeatedCompositeFieldContainer[Global___EffectiveAt]: ...
+    def __init__(
+        self,
+        *,
+        effective: _abc.Iterable[Global___EffectiveAt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetStatesResponse: _TypeAlias = SetStatesResponse  # noqa: Y015
+
+@_typing.final
+class CallCommandRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    command: _builtins.str
+    arguments_json: _builtins.str
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+        command: _builtins.str = ...,
+        arguments_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "command", b"command", "node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallCommandRequest: _TypeAlias = CallCommandRequest  # noqa: Y015
+
+@_typing.final
+class CallCommandResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_JSON_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    result_json: _builtins.str
+    @_builtins.property
+    def effective(self) -> _containers.RepeatedCompositeFieldContainer[Global___EffectiveAt]: ...
+    def __init__(
+        self,
+        *,
+        result_json: _builtins.str = ...,
+        effective: _abc.Iterable[Global___EffectiveAt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "result_json", b"result_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallCommandResponse: _TypeAlias = CallCommandResponse  # noqa: Y015
+
+@_typing.final
+class GetLatenciesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLatenciesRequest: _TypeAlias = GetLatenciesRequest  # noqa: Y015
+
+@_typing.final
+class Latency(_message.Message):
+    """Of a node's input: from receiving a chunk until the node was done. Of a link through a ring: from
+    publishing a chunk until the reader had it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROCESS_FIELD_NUMBER: _builtins.int
+    READER_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    IS_LAST_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    WORK_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    process: _builtins.str
+    reader: _builtins.str
+    """node.input"""
+    stream: _builtins.str
+    """of a link; else empty"""
+    is_last: _builtins.bool
+    """the end of a chain within its process"""
+    work: _builtins.float
+    """seconds spent in the node itself"""
+    late: _builtins.int
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """bins of rigmesh.node.histogram"""
+
+    def __init__(
+        self,
+        *,
+        process: _builtins.str = ...,
+        reader: _builtins.str = ...,
+        stream: _builtins.str = ...,
+        is_last: _builtins.bool = ...,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+        work: _builtins.float = ...,
+        late: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "is_last", b"is_last", "late", b"late", "process", b"process", "reader", b"reader", "stream", b"stream", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Latency: _TypeAlias = Latency  # noqa: Y015
+
+@_typing.final
+class GetLatenciesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LATENCIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def latencies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Latency]: ...
+    def __init__(
+        self,
+        *,
+        latencies: _abc.Iterable[Global___Latency] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latencies", b"latencies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLatenciesResponse: _TypeAlias = GetLatenciesResponse  # noqa: Y015
 
 @_typing.final
 class ConnectRequest(_message.Message):

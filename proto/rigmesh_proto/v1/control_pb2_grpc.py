@@ -74,6 +74,26 @@ class ControlServiceStub:
                 request_serializer=rigmesh__proto_dot_v1_dot_control__pb2.SetParametersRequest.SerializeToString,
                 response_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.SetParametersResponse.FromString,
                 _registered_method=True)
+        self.GetStates = channel.unary_unary(
+                '/rigmesh_proto.v1.ControlService/GetStates',
+                request_serializer=rigmesh__proto_dot_v1_dot_control__pb2.GetStatesRequest.SerializeToString,
+                response_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.GetStatesResponse.FromString,
+                _registered_method=True)
+        self.SetStates = channel.unary_unary(
+                '/rigmesh_proto.v1.ControlService/SetStates',
+                request_serializer=rigmesh__proto_dot_v1_dot_control__pb2.SetStatesRequest.SerializeToString,
+                response_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.SetStatesResponse.FromString,
+                _registered_method=True)
+        self.CallCommand = channel.unary_unary(
+                '/rigmesh_proto.v1.ControlService/CallCommand',
+                request_serializer=rigmesh__proto_dot_v1_dot_control__pb2.CallCommandRequest.SerializeToString,
+                response_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.CallCommandResponse.FromString,
+                _registered_method=True)
+        self.GetLatencies = channel.unary_unary(
+                '/rigmesh_proto.v1.ControlService/GetLatencies',
+                request_serializer=rigmesh__proto_dot_v1_dot_control__pb2.GetLatenciesRequest.SerializeToString,
+                response_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.GetLatenciesResponse.FromString,
+                _registered_method=True)
         self.Connect = channel.unary_unary(
                 '/rigmesh_proto.v1.ControlService/Connect',
                 request_serializer=rigmesh__proto_dot_v1_dot_control__pb2.ConnectRequest.SerializeToString,
@@ -172,6 +192,30 @@ class ControlServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetParameters(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStates(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetStates(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CallCommand(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLatencies(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -279,6 +323,26 @@ def add_ControlServiceServicer_to_server(servicer, server):
                     servicer.SetParameters,
                     request_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.SetParametersRequest.FromString,
                     response_serializer=rigmesh__proto_dot_v1_dot_control__pb2.SetParametersResponse.SerializeToString,
+            ),
+            'GetStates': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStates,
+                    request_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.GetStatesRequest.FromString,
+                    response_serializer=rigmesh__proto_dot_v1_dot_control__pb2.GetStatesResponse.SerializeToString,
+            ),
+            'SetStates': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetStates,
+                    request_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.SetStatesRequest.FromString,
+                    response_serializer=rigmesh__proto_dot_v1_dot_control__pb2.SetStatesResponse.SerializeToString,
+            ),
+            'CallCommand': grpc.unary_unary_rpc_method_handler(
+                    servicer.CallCommand,
+                    request_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.CallCommandRequest.FromString,
+                    response_serializer=rigmesh__proto_dot_v1_dot_control__pb2.CallCommandResponse.SerializeToString,
+            ),
+            'GetLatencies': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLatencies,
+                    request_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.GetLatenciesRequest.FromString,
+                    response_serializer=rigmesh__proto_dot_v1_dot_control__pb2.GetLatenciesResponse.SerializeToString,
             ),
             'Connect': grpc.unary_unary_rpc_method_handler(
                     servicer.Connect,
@@ -547,6 +611,114 @@ class ControlService:
             '/rigmesh_proto.v1.ControlService/SetParameters',
             rigmesh__proto_dot_v1_dot_control__pb2.SetParametersRequest.SerializeToString,
             rigmesh__proto_dot_v1_dot_control__pb2.SetParametersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rigmesh_proto.v1.ControlService/GetStates',
+            rigmesh__proto_dot_v1_dot_control__pb2.GetStatesRequest.SerializeToString,
+            rigmesh__proto_dot_v1_dot_control__pb2.GetStatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetStates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rigmesh_proto.v1.ControlService/SetStates',
+            rigmesh__proto_dot_v1_dot_control__pb2.SetStatesRequest.SerializeToString,
+            rigmesh__proto_dot_v1_dot_control__pb2.SetStatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CallCommand(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rigmesh_proto.v1.ControlService/CallCommand',
+            rigmesh__proto_dot_v1_dot_control__pb2.CallCommandRequest.SerializeToString,
+            rigmesh__proto_dot_v1_dot_control__pb2.CallCommandResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLatencies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rigmesh_proto.v1.ControlService/GetLatencies',
+            rigmesh__proto_dot_v1_dot_control__pb2.GetLatenciesRequest.SerializeToString,
+            rigmesh__proto_dot_v1_dot_control__pb2.GetLatenciesResponse.FromString,
             options,
             channel_credentials,
             insecure,

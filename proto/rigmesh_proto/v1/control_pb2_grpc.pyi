@@ -39,6 +39,10 @@ class ControlServiceStub:
     CreateNode: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateNodeRequest, _control_pb2.CreateNodeResponse]
     RemoveNode: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveNodeRequest, _control_pb2.RemoveNodeResponse]
     SetParameters: _grpc.UnaryUnaryMultiCallable[_control_pb2.SetParametersRequest, _control_pb2.SetParametersResponse]
+    GetStates: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetStatesRequest, _control_pb2.GetStatesResponse]
+    SetStates: _grpc.UnaryUnaryMultiCallable[_control_pb2.SetStatesRequest, _control_pb2.SetStatesResponse]
+    CallCommand: _grpc.UnaryUnaryMultiCallable[_control_pb2.CallCommandRequest, _control_pb2.CallCommandResponse]
+    GetLatencies: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetLatenciesRequest, _control_pb2.GetLatenciesResponse]
     Connect: _grpc.UnaryUnaryMultiCallable[_control_pb2.ConnectRequest, _control_pb2.ConnectResponse]
     Disconnect: _grpc.UnaryUnaryMultiCallable[_control_pb2.DisconnectRequest, _control_pb2.DisconnectResponse]
     Start: _grpc.UnaryUnaryMultiCallable[_control_pb2.StartRequest, _control_pb2.StartResponse]
@@ -61,6 +65,10 @@ class ControlServiceAsyncStub(ControlServiceStub):
     CreateNode: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateNodeRequest, _control_pb2.CreateNodeResponse]  # type: ignore[assignment]
     RemoveNode: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveNodeRequest, _control_pb2.RemoveNodeResponse]  # type: ignore[assignment]
     SetParameters: _aio.UnaryUnaryMultiCallable[_control_pb2.SetParametersRequest, _control_pb2.SetParametersResponse]  # type: ignore[assignment]
+    GetStates: _aio.UnaryUnaryMultiCallable[_control_pb2.GetStatesRequest, _control_pb2.GetStatesResponse]  # type: ignore[assignment]
+    SetStates: _aio.UnaryUnaryMultiCallable[_control_pb2.SetStatesRequest, _control_pb2.SetStatesResponse]  # type: ignore[assignment]
+    CallCommand: _aio.UnaryUnaryMultiCallable[_control_pb2.CallCommandRequest, _control_pb2.CallCommandResponse]  # type: ignore[assignment]
+    GetLatencies: _aio.UnaryUnaryMultiCallable[_control_pb2.GetLatenciesRequest, _control_pb2.GetLatenciesResponse]  # type: ignore[assignment]
     Connect: _aio.UnaryUnaryMultiCallable[_control_pb2.ConnectRequest, _control_pb2.ConnectResponse]  # type: ignore[assignment]
     Disconnect: _aio.UnaryUnaryMultiCallable[_control_pb2.DisconnectRequest, _control_pb2.DisconnectResponse]  # type: ignore[assignment]
     Start: _aio.UnaryUnaryMultiCallable[_control_pb2.StartRequest, _control_pb2.StartResponse]  # type: ignore[assignment]
@@ -128,6 +136,34 @@ class ControlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.SetParametersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.SetParametersResponse, _abc.Awaitable[_control_pb2.SetParametersResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetStates(
+        self,
+        request: _control_pb2.GetStatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.GetStatesResponse, _abc.Awaitable[_control_pb2.GetStatesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SetStates(
+        self,
+        request: _control_pb2.SetStatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.SetStatesResponse, _abc.Awaitable[_control_pb2.SetStatesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CallCommand(
+        self,
+        request: _control_pb2.CallCommandRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.CallCommandResponse, _abc.Awaitable[_control_pb2.CallCommandResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetLatencies(
+        self,
+        request: _control_pb2.GetLatenciesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.GetLatenciesResponse, _abc.Awaitable[_control_pb2.GetLatenciesResponse]]: ...
 
     @_abc_1.abstractmethod
     def Connect(

@@ -31,8 +31,9 @@ class Configure(_message.Message):
     SHM_SHARE_FIELD_NUMBER: _builtins.int
     SHM_MODE_FIELD_NUMBER: _builtins.int
     RECORDING_ROOT_FIELD_NUMBER: _builtins.int
-    BUFFER_SECONDS_FIELD_NUMBER: _builtins.int
     SHM_GID_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    IS_COMPANION_FIELD_NUMBER: _builtins.int
     session: _builtins.str
     """token of the daemon, part of every segment's name"""
     grace: _builtins.float
@@ -40,9 +41,12 @@ class Configure(_message.Message):
     shm_share: _builtins.float
     shm_mode: _builtins.int
     recording_root: _builtins.str
-    buffer_seconds: _builtins.float
     shm_gid: _builtins.int
     """-1: the process's own"""
+    is_companion: _builtins.bool
+    """has its own threads: neither CPUs nor priority are for it"""
+    @_builtins.property
+    def group(self) -> _control_pb2.GroupSpec: ...
     def __init__(
         self,
         *,
@@ -51,12 +55,13 @@ class Configure(_message.Message):
         shm_share: _builtins.float = ...,
         shm_mode: _builtins.int = ...,
         recording_root: _builtins.str = ...,
-        buffer_seconds: _builtins.float = ...,
         shm_gid: _builtins.int = ...,
+        group: _control_pb2.GroupSpec | None = ...,
+        is_companion: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buffer_seconds", b"buffer_seconds", "grace", b"grace", "recording_root", b"recording_root", "session", b"session", "shm_gid", b"shm_gid", "shm_mode", b"shm_mode", "shm_share", b"shm_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grace", b"grace", "group", b"group", "is_companion", b"is_companion", "recording_root", b"recording_root", "session", b"session", "shm_gid", b"shm_gid", "shm_mode", b"shm_mode", "shm_share", b"shm_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -274,6 +279,7 @@ class BeginRun(_message.Message):
     CONTEXT_JSON_FIELD_NUMBER: _builtins.int
     RESUMED_FIELD_NUMBER: _builtins.int
     BLOCKING_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     context_json: _builtins.str
     resumed: _builtins.bool
@@ -282,6 +288,10 @@ class BeginRun(_message.Message):
     def blocking(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """nodes whose outputs wait for lossless readers"""
 
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedCompositeFieldContainer[_control_pb2.AliasSpec]:
+        """those with several members"""
+
     def __init__(
         self,
         *,
@@ -289,10 +299,11 @@ class BeginRun(_message.Message):
         context_json: _builtins.str = ...,
         resumed: _builtins.bool = ...,
         blocking: _abc.Iterable[_builtins.str] | None = ...,
+        aliases: _abc.Iterable[_control_pb2.AliasSpec] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocking", b"blocking", "context_json", b"context_json", "resumed", b"resumed", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "blocking", b"blocking", "context_json", b"context_json", "resumed", b"resumed", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -408,6 +419,90 @@ class SetParams(_message.Message):
 Global___SetParams: _TypeAlias = SetParams  # noqa: Y015
 
 @_typing.final
+class GetStates(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStates: _TypeAlias = GetStates  # noqa: Y015
+
+@_typing.final
+class SetStates(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_JSON_FIELD_NUMBER: _builtins.int
+    WRITER_FIELD_NUMBER: _builtins.int
+    values_json: _builtins.str
+    """node.state or node.parameter -> value"""
+    writer: _builtins.str
+    """peers, clients"""
+    def __init__(
+        self,
+        *,
+        values_json: _builtins.str = ...,
+        writer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values_json", b"values_json", "writer", b"writer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetStates: _TypeAlias = SetStates  # noqa: Y015
+
+@_typing.final
+class Call(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    command: _builtins.str
+    arguments_json: _builtins.str
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+        command: _builtins.str = ...,
+        arguments_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "command", b"command", "node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Call: _TypeAlias = Call  # noqa: Y015
+
+@_typing.final
+class GetLatencies(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLatencies: _TypeAlias = GetLatencies  # noqa: Y015
+
+@_typing.final
 class JournalEntry(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -468,6 +563,10 @@ class GroupRequest(_message.Message):
     SET_PARAMS_FIELD_NUMBER: _builtins.int
     JOURNAL_FIELD_NUMBER: _builtins.int
     SHUTDOWN_FIELD_NUMBER: _builtins.int
+    GET_STATES_FIELD_NUMBER: _builtins.int
+    SET_STATES_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    GET_LATENCIES_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def configure(self) -> Global___Configure: ...
@@ -505,6 +604,14 @@ class GroupRequest(_message.Message):
     def journal(self) -> Global___JournalEntry: ...
     @_builtins.property
     def shutdown(self) -> Global___Shutdown: ...
+    @_builtins.property
+    def get_states(self) -> Global___GetStates: ...
+    @_builtins.property
+    def set_states(self) -> Global___SetStates: ...
+    @_builtins.property
+    def call(self) -> Global___Call: ...
+    @_builtins.property
+    def get_latencies(self) -> Global___GetLatencies: ...
     def __init__(
         self,
         *,
@@ -527,16 +634,40 @@ class GroupRequest(_message.Message):
         set_params: Global___SetParams | None = ...,
         journal: Global___JournalEntry | None = ...,
         shutdown: Global___Shutdown | None = ...,
+        get_states: Global___GetStates | None = ...,
+        set_states: Global___SetStates | None = ...,
+        call: Global___Call | None = ...,
+        get_latencies: Global___GetLatencies | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add_node", b"add_node", "begin_run", b"begin_run", "configure", b"configure", "finish", b"finish", "journal", b"journal", "link", b"link", "open", b"open", "publish", b"publish", "remote_link", b"remote_link", "remote_unlink", b"remote_unlink", "remove_node", b"remove_node", "request_stop", b"request_stop", "rings", b"rings", "set_params", b"set_params", "shutdown", b"shutdown", "start", b"start", "stream_over", b"stream_over", "unlink", b"unlink", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_node", b"add_node", "begin_run", b"begin_run", "call", b"call", "configure", b"configure", "finish", b"finish", "get_latencies", b"get_latencies", "get_states", b"get_states", "journal", b"journal", "link", b"link", "open", b"open", "publish", b"publish", "remote_link", b"remote_link", "remote_unlink", b"remote_unlink", "remove_node", b"remove_node", "request_stop", b"request_stop", "rings", b"rings", "set_params", b"set_params", "set_states", b"set_states", "shutdown", b"shutdown", "start", b"start", "stream_over", b"stream_over", "unlink", b"unlink", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_node", b"add_node", "begin_run", b"begin_run", "configure", b"configure", "finish", b"finish", "id", b"id", "journal", b"journal", "link", b"link", "open", b"open", "publish", b"publish", "remote_link", b"remote_link", "remote_unlink", b"remote_unlink", "remove_node", b"remove_node", "request_stop", b"request_stop", "rings", b"rings", "set_params", b"set_params", "shutdown", b"shutdown", "start", b"start", "stream_over", b"stream_over", "unlink", b"unlink", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_node", b"add_node", "begin_run", b"begin_run", "call", b"call", "configure", b"configure", "finish", b"finish", "get_latencies", b"get_latencies", "get_states", b"get_states", "id", b"id", "journal", b"journal", "link", b"link", "open", b"open", "publish", b"publish", "remote_link", b"remote_link", "remote_unlink", b"remote_unlink", "remove_node", b"remove_node", "request_stop", b"request_stop", "rings", b"rings", "set_params", b"set_params", "set_states", b"set_states", "shutdown", b"shutdown", "start", b"start", "stream_over", b"stream_over", "unlink", b"unlink", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["configure", "add_node", "remove_node", "link", "unlink", "remote_link", "remote_unlink", "publish", "rings", "stream_over", "begin_run", "open", "start", "request_stop", "finish", "set_params", "journal", "shutdown"]  # noqa: Y015
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["configure", "add_node", "remove_node", "link", "unlink", "remote_link", "remote_unlink", "publish", "rings", "stream_over", "begin_run", "open", "start", "request_stop", "finish", "set_params", "journal", "shutdown", "get_states", "set_states", "call", "get_latencies"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
 Global___GroupRequest: _TypeAlias = GroupRequest  # noqa: Y015
+
+@_typing.final
+class Latencies(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LATENCIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def latencies(self) -> _containers.RepeatedCompositeFieldContainer[_control_pb2.Latency]: ...
+    def __init__(
+        self,
+        *,
+        latencies: _abc.Iterable[_control_pb2.Latency] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latencies", b"latencies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Latencies: _TypeAlias = Latencies  # noqa: Y015
 
 @_typing.final
 class GroupReply(_message.Message):
@@ -545,24 +676,56 @@ class GroupReply(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     RESULT_JSON_FIELD_NUMBER: _builtins.int
+    LATENCIES_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     result_json: _builtins.str
     @_builtins.property
     def failure(self) -> _control_pb2.Failure: ...
+    @_builtins.property
+    def latencies(self) -> Global___Latencies: ...
     def __init__(
         self,
         *,
         id: _builtins.int = ...,
         failure: _control_pb2.Failure | None = ...,
         result_json: _builtins.str = ...,
+        latencies: Global___Latencies | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "latencies", b"latencies"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "id", b"id", "result_json", b"result_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "id", b"id", "latencies", b"latencies", "result_json", b"result_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GroupReply: _TypeAlias = GroupReply  # noqa: Y015
+
+@_typing.final
+class StateChanged(_message.Message):
+    """A member of an alias that another process shares has changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    VALUE_JSON_FIELD_NUMBER: _builtins.int
+    alias: _builtins.str
+    member: _builtins.str
+    """node.state"""
+    value_json: _builtins.str
+    def __init__(
+        self,
+        *,
+        alias: _builtins.str = ...,
+        member: _builtins.str = ...,
+        value_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "member", b"member", "value_json", b"value_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StateChanged: _TypeAlias = StateChanged  # noqa: Y015
 
 @_typing.final
 class NodeChanged(_message.Message):
@@ -661,6 +824,7 @@ class GroupEvent(_message.Message):
     RING_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
     JOURNAL_FIELD_NUMBER: _builtins.int
+    STATE_CHANGED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def reply(self) -> Global___GroupReply: ...
     @_builtins.property
@@ -675,6 +839,8 @@ class GroupEvent(_message.Message):
     def log(self) -> _control_pb2.LogRecord: ...
     @_builtins.property
     def journal(self) -> Global___JournalEntry: ...
+    @_builtins.property
+    def state_changed(self) -> Global___StateChanged: ...
     def __init__(
         self,
         *,
@@ -685,12 +851,13 @@ class GroupEvent(_message.Message):
         ring: _stream_pb2.Ring | None = ...,
         log: _control_pb2.LogRecord | None = ...,
         journal: Global___JournalEntry | None = ...,
+        state_changed: Global___StateChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["announced", b"announced", "hello", b"hello", "journal", b"journal", "log", b"log", "node", b"node", "reply", b"reply", "ring", b"ring", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["announced", b"announced", "hello", b"hello", "journal", b"journal", "log", b"log", "node", b"node", "reply", b"reply", "ring", b"ring", "state_changed", b"state_changed", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced", b"announced", "hello", b"hello", "journal", b"journal", "log", b"log", "node", b"node", "reply", b"reply", "ring", b"ring", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced", b"announced", "hello", b"hello", "journal", b"journal", "log", b"log", "node", b"node", "reply", b"reply", "ring", b"ring", "state_changed", b"state_changed", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["reply", "hello", "node", "announced", "ring", "log", "journal"]  # noqa: Y015
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["reply", "hello", "node", "announced", "ring", "log", "journal", "state_changed"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
@@ -705,22 +872,30 @@ class GroupPage(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     STREAMS_FIELD_NUMBER: _builtins.int
     READERS_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
     heartbeat: _builtins.float
     """local clock, seconds"""
     @_builtins.property
     def streams(self) -> _containers.RepeatedCompositeFieldContainer[_stream_pb2.StreamCounters]: ...
     @_builtins.property
     def readers(self) -> _containers.RepeatedCompositeFieldContainer[_stream_pb2.ReaderCounters]: ...
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[_control_pb2.NodeCounters]: ...
+    @_builtins.property
+    def process(self) -> _control_pb2.ProcessCounters: ...
     def __init__(
         self,
         *,
         heartbeat: _builtins.float = ...,
         streams: _abc.Iterable[_stream_pb2.StreamCounters] | None = ...,
         readers: _abc.Iterable[_stream_pb2.ReaderCounters] | None = ...,
+        nodes: _abc.Iterable[_control_pb2.NodeCounters] | None = ...,
+        process: _control_pb2.ProcessCounters | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["process", b"process"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "readers", b"readers", "streams", b"streams"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "nodes", b"nodes", "process", b"process", "readers", b"readers", "streams", b"streams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

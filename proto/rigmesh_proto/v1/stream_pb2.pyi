@@ -222,8 +222,6 @@ class StreamCounters(_message.Message):
     PRODUCED_FIELD_NUMBER: _builtins.int
     WRITTEN_FIELD_NUMBER: _builtins.int
     LOST_FIELD_NUMBER: _builtins.int
-    PUSH_P99_FIELD_NUMBER: _builtins.int
-    PUSH_MAX_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     epoch: _builtins.int
@@ -231,10 +229,6 @@ class StreamCounters(_message.Message):
     """samples that exist in this epoch, the lost ones included"""
     written: _builtins.int
     lost: _builtins.int
-    push_p99: _builtins.float
-    """seconds"""
-    push_max: _builtins.float
-    """seconds"""
     time: _builtins.float
     """of these counts, local clock, seconds"""
     def __init__(
@@ -245,13 +239,11 @@ class StreamCounters(_message.Message):
         produced: _builtins.int = ...,
         written: _builtins.int = ...,
         lost: _builtins.int = ...,
-        push_p99: _builtins.float = ...,
-        push_max: _builtins.float = ...,
         time: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "lost", b"lost", "produced", b"produced", "push_max", b"push_max", "push_p99", b"push_p99", "stream", b"stream", "time", b"time", "written", b"written"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "lost", b"lost", "produced", b"produced", "stream", b"stream", "time", b"time", "written", b"written"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

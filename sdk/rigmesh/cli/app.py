@@ -14,6 +14,8 @@ import typer
 from rigmesh.cli.console import ERR, FAILED, WRONG_USE
 from rigmesh.cli.doctor import doctor
 from rigmesh.cli.files import info, recover
+from rigmesh.cli.graph import graph
+from rigmesh.cli.live import call, get, set_values
 from rigmesh.cli.look import nodes, schema, status, streams
 from rigmesh.cli.run import record, replay, run
 from rigmesh.cli.scaffold import new_node
@@ -34,6 +36,10 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.command("new-node")(new_node)
+app.command()(get)
+app.command("set")(set_values)
+app.command()(call)
+app.add_typer(graph, name="graph")
 
 
 def _print_version(wanted: bool) -> None:

@@ -14,11 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from rigmesh.cli.console import ERR, OUT
+from rigmesh.cli.live import existing
 from rigmesh.cli.table import StatusTable
-from rigmesh.client import Manager
-from rigmesh.client.private import find_socket
 from rigmesh.graph.loader import graph_schema
-from rigmesh.node.registry import NodeType, describe_all, find_type
+from rigmesh.node.registry import NodeType, StateType, describe_all, find_type
 from rigmesh.streams import StreamInfo
 from rigmesh.streams.wire import info_from_wire
 
@@ -84,6 +83,16 @@ def _describe(type_: NodeType) -> None:
             escape(prop.get("description", "")),
         )  # fmt: skip
     OUT.print(table)
+    for state in type_.states:
+        OUT.print(f"[bold]state[/] {state.name}{_writers(state)}: {escape(state.doc)}")
+    for command in type_.commands:
+        arguments = ", ".join(command.schema.get("properties", {}))
+        first = command.doc.partition("\n")[0]
+        OUT.print(f"[bold]command[/] {command.name}({arguments}): {escape(first)}")
+
+
+def _writers(state: StateType) -> str:
+    return "" if state.write == "self" else f", writable by {state.write}"
 
 
 def _reference_page(types: Mapping[str, NodeType]) -> str:
@@ -107,6 +116,14 @@ def _reference_page(types: Mapping[str, NodeType]) -> str:
             cells = (f"`{name}`", _type_of(prop), default, "yes" if prop.get("live") else "")
             described = [*cells, prop.get("description", "")]
             lines.append("| " + " | ".join(c.replace("|", "\\|") for c in described) + " |")
+        if type_.states or type_.commands:
+            lines.append("")
+        lines += [f"- state `{s.name}`{_writers(s)}: {s.doc}" for s in type_.states]
+        for command in type_.commands:
+            arguments = ", ".join(command.schema.get("properties", {}))
+            lines.append(
+                f"- command `{command.name}({arguments})`: {command.doc.partition(chr(10))[0]}"
+            )
     return "\n".join(lines)
 
 
@@ -120,15 +137,6 @@ def _type_of(prop: dict[str, Any]) -> str:
     if prop.get("type") == "array":
         return f"list of {_type_of(prop.get('items', {}))}"
     return str(prop.get("type", "any"))
-
-
-def _existing() -> Manager | None:
-    """Connect to a daemon that runs; starting one would show nothing."""
-    socket = find_socket()
-    if socket is None:
-        ERR.print("no daemon runs for you to ask; `rigmesh run` starts one of its own")
-        return None
-    return Manager(socket)
 
 
 def streams(
@@ -147,10 +155,7 @@ def streams(
         for found in visible_streams(wait):
             _add_row(table, found.info, found.hostname)
     else:
-        manager = _existing()
-        if manager is None:
-            raise typer.Exit(1)
-        with manager:
+        with existing() as manager:
             answer = manager.status()
             for info in answer.streams:
                 _add_row(table, info_from_wire(info), answer.host)
@@ -167,10 +172,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
     """Show what the daemon runs: nodes, streams, processes."""
-    manager = _existing()
-    if manager is None:
-        raise typer.Exit(1)
-    with manager:
+    with existing() as manager:
         answer = manager.status()
     if as_json:
         OUT.print_json(MessageToJson(answer, preserving_proto_field_name=True))

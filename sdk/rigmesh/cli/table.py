@@ -35,7 +35,8 @@ class StatusTable:
         table = Table(expand=False, pad_edge=False, box=None, header_style="bold")
         for column, justify in (
             ("node", "left"), ("state", "left"), ("stream", "left"), ("rate", "right"),
-            ("samples", "right"), ("lag", "right"), ("gaps", "right"), ("push p99", "right"),
+            ("samples", "right"), ("lag", "right"), ("gaps", "right"),
+            ("latency p50 / p99", "right"),
         ):  # fmt: skip
             table.add_column(column, justify=justify)  # type: ignore[arg-type]
         counters = {c.stream: c for c in status.stream_counters}
@@ -51,11 +52,12 @@ class StatusTable:
             missing = f"[bold red]{gaps}[/]" if gaps else "0" if reads else ""
             rows = [counters[s] for s in node.outputs if s in counters and s in infos]
             name = escape(node.spec.name)
+            latency = self._latency(status, node.spec.name)
             if not rows:
                 got = sum(r.delivered for r in reads)
                 counted = max((r.time for r in reads), default=0.0)
                 rate = self._rate(node.spec.name, got, counted)
-                table.add_row(name, shown, "", rate, f"{got:,}", lag, missing, "")
+                table.add_row(name, shown, "", rate, f"{got:,}", lag, missing, latency)
             for row in rows:
                 table.add_row(
                     name,
@@ -65,12 +67,20 @@ class StatusTable:
                     f"{row.produced:,}",
                     lag,
                     f"[bold red]{gaps + row.lost}[/]" if gaps + row.lost else "0",
-                    f"{row.push_p99 * 1e6:.0f} µs",
+                    latency,
                 )
-                name = shown = lag = ""
+                name = shown = lag = latency = ""
             if node.HasField("failure"):
                 table.add_row("", "", Text(node.failure.message, style="red"))
         return table
+
+    def _latency(self, status: pb.Status, node: str) -> str:
+        mine = [c for c in status.node_counters if c.node == node and c.chunks]
+        if not mine:
+            return ""
+        worst = max(mine, key=lambda c: c.latency_p99)
+        late = f" [bold red]{worst.late} late[/]" if worst.late else ""
+        return f"{_time(worst.latency_p50)} / {_time(worst.latency_p99)}{late}"
 
     def _lag(self, readers: list[ReaderCounters]) -> str:
         if not readers:
@@ -94,8 +104,13 @@ class StatusTable:
         parts = [f"{status.host}: {status.state} {status.run_time:.0f} s"]
         parts += [
             f"{p.name} {p.cpu_percent:.0f} % {p.memory_bytes / 2**20:.0f} MB"
+            + (f", load {p.counters.load:.0%}" if p.counters.load >= 0.005 else "")
             + (f", {p.restarts} restarts" if p.restarts else "")
             + ("" if p.alive else " (ended)")
             for p in status.processes
         ]
         return Text("\n" + " · ".join(parts), style="dim")
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.1f} ms"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rigmesh.errors import UnknownName
+from rigmesh.errors import GraphError, UnknownName
+from rigmesh.graph import locate
 from rigmesh.graph.loader import dump_graph, load_graph
 from rigmesh.graph.wire import graph_from_wire, graph_to_wire
 from rigmesh_proto.v1 import control_pb2 as pb
@@ -15,8 +16,15 @@ from rigmesh_proto.v1 import control_pb2 as pb
 __all__ = ["read_graph", "write_graph"]
 
 
-def read_graph(path: Path | str, settings: Mapping[str, Mapping[str, Any]]) -> pb.GraphSpec:
+def read_graph(
+    path: Path | str, settings: Mapping[str, Mapping[str, Any]]
+) -> tuple[pb.GraphSpec, Callable[[GraphError], GraphError]]:
     """Read a graph file, with some parameters of its nodes replaced.
+
+    Returns
+    -------
+    GraphSpec, callable
+        The message, and what adds file and line to a mistake that the daemon finds in it.
 
     Raises
     ------
@@ -29,7 +37,8 @@ def read_graph(path: Path | str, settings: Mapping[str, Mapping[str, Any]]) -> p
         if name not in nodes:
             raise UnknownName.among("node", name, nodes)
         nodes[name] = replace(nodes[name], params={**nodes[name].params, **values})
-    return graph_to_wire(replace(graph, nodes=nodes))
+    graph = replace(graph, nodes=nodes)
+    return graph_to_wire(graph), lambda error: locate(error, graph)
 
 
 def write_graph(graph: pb.GraphSpec, path: Path | str) -> None:

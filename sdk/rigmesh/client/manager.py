@@ -8,14 +8,15 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from rigmesh.client.connection import Connection
-from rigmesh.client.host import Host, NodeGroup
+from rigmesh.client.host import GroupOptions, Host, NodeGroup, group_message
+from rigmesh.client.live import Latency, StateView, call_command, get_latencies
 from rigmesh.client.node import InputHandle, NodeHandle, OutputHandle
 from rigmesh.client.private import PrivateDaemon, find_socket
 from rigmesh.client.session import Sessions
-from rigmesh.errors import DaemonUnavailable, RigmeshError, UnknownName, Unsupported
+from rigmesh.errors import DaemonUnavailable, GraphError, RigmeshError, UnknownName, Unsupported
 from rigmesh_proto.v1 import control_pb2 as pb
 
 if TYPE_CHECKING:
@@ -105,8 +106,7 @@ class Manager:
         name: str = "",
         *,
         host: Host | None = None,
-        restart: Literal["never", "on-failure"] = "never",
-        buffer_seconds: float = 10.0,
+        **options: Unpack[GroupOptions],
     ) -> NodeGroup:
         """Make a group: a process for nodes that share it.
 
@@ -116,23 +116,16 @@ class Manager:
             Made up if empty.
         host : Host
             Where.
-        restart : str
-            Whether it is restarted after a failure.
-        buffer_seconds : float
-            How much its rings hold.
+        **options : GroupOptions
+            How it runs: ``priority=50``, ``cpus=[1]``, ``wait="spin(50)"`` and the like.
 
         Raises
         ------
         NameTaken
             If there is one of that name.
         """
-        policy = (
-            pb.RESTART_POLICY_ON_FAILURE if restart == "on-failure" else pb.RESTART_POLICY_NEVER
-        )
-        group = pb.GroupSpec(name=name, restart=policy, buffer_seconds=buffer_seconds)
-        made = self._connection.call(
-            self._connection.stub.CreateGroup, pb.CreateGroupRequest(group=group)
-        )
+        request = pb.CreateGroupRequest(group=group_message(name, options))
+        made = self._connection.call(self._connection.stub.CreateGroup, request)
         self._groups.append(made.group.name)
         return NodeGroup(host or self.local, made.group.name)
 
@@ -184,9 +177,8 @@ class Manager:
             params_json=json.dumps(parameters, default=str),
             overflow=overflow,
         )
-        made = self._connection.call(
-            self._connection.stub.CreateNode, pb.CreateNodeRequest(node=spec)
-        )
+        request = pb.CreateNodeRequest(node=spec)
+        made = self._connection.call(self._connection.stub.CreateNode, request)
         self._made.append(made.node.spec.name)
         return self._handle(made.node)
 
@@ -238,6 +230,19 @@ class Manager:
         response = self._connection.call(self._connection.stub.SetParameters, request)
         return {at.stream: (at.epoch, at.index) for at in response.effective}
 
+    @property
+    def states(self) -> StateView:
+        """States, live parameters and aliases: ``manager.states["detector.level"] = 4``."""
+        return StateView(self._connection)
+
+    def call(self, node: str, command: str, **arguments: Any) -> Any:
+        """Let a node obey a command; see :meth:`NodeHandle.call`."""
+        return call_command(self._connection, node, command, arguments)
+
+    def latencies(self) -> list[Latency]:
+        """Return how long chunks took to each node and over each ring, since the start."""
+        return get_latencies(self._connection)
+
     # --- running -----------------------------------------------------------------------------
 
     def start_all(self, *, timeout: float = 30.0) -> str:
@@ -255,16 +260,13 @@ class Manager:
         WaitTimeout
             If a node does not get ready in time.
         """
-        response = self._connection.call(
-            self._connection.stub.Start, pb.StartRequest(timeout=timeout), timeout=3 * timeout + 30
-        )
-        return response.run_id
+        request, stub = pb.StartRequest(timeout=timeout), self._connection.stub
+        return self._connection.call(stub.Start, request, timeout=3 * timeout + 30).run_id
 
     def stop_all(self, *, timeout: float = 15.0) -> None:
         """End the sources, let everything drain, seal the recordings."""
-        self._connection.call(
-            self._connection.stub.Stop, pb.StopRequest(timeout=timeout), timeout=None
-        )
+        request = pb.StopRequest(timeout=timeout)
+        self._connection.call(self._connection.stub.Stop, request, timeout=None)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Self]:
@@ -294,16 +296,18 @@ class Manager:
         Raises
         ------
         GraphError
-            With the path to each mistake; then nothing is built.
+            With file, line and path of each mistake; then nothing is built.
         """
         # Imported here: pydantic and jsonschema would double the time this module takes.
         from rigmesh.client.graphfile import read_graph
 
-        message = read_graph(path, settings or {})
-        self._connection.call(
-            self._connection.stub.LoadGraph, pb.LoadGraphRequest(graph=message), timeout=120.0
-        )
-        self._made.extend(node.name for node in message.nodes)
+        message, located = read_graph(path, settings or {})
+        request, stub = pb.LoadGraphRequest(graph=message), self._connection.stub
+        try:
+            self._connection.call(stub.LoadGraph, request, timeout=120.0)
+        except GraphError as error:
+            raise located(error) from error
+        self._made.extend(node.spec.name for node in self.status().nodes)
         self._groups.extend(node.group for node in message.nodes)
 
     def save(self, path: Path | str) -> None:

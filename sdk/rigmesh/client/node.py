@@ -13,6 +13,7 @@ from rigmesh_proto.v1 import control_pb2 as pb
 
 if TYPE_CHECKING:
     # numpy comes with these; a script that only drives does without until it reads a stream.
+    from rigmesh.client.live import StateView
     from rigmesh.client.manager import Manager
     from rigmesh.client.stream import StreamReader
     from rigmesh.streams import Chunk, StreamInfo
@@ -211,6 +212,25 @@ class NodeHandle:
             If one is unknown or not acceptable; then none is changed.
         """
         return self._manager.set_parameters(self.name, parameters)
+
+    @property
+    def states(self) -> StateView:
+        """What it publishes, and its live parameters: ``node.states["n_events"]``."""
+        return self._manager.states.of(self.name)
+
+    def call(self, command: str, **arguments: Any) -> Any:
+        """Let it obey a command, between two chunks; return the result.
+
+        Raises
+        ------
+        UnknownName, ParameterError
+            If there is no such command, or an argument is wrong.
+        StateError
+            If the graph is not started.
+        NodeError
+            If the command raised; the node goes on.
+        """
+        return self._manager.call(self.name, command, **arguments)
 
     def wait(self, *states: str, timeout: float = 30.0) -> str:
         """Wait until it is in one of some states.

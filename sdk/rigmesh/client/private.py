@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from rigmesh.errors import DaemonUnavailable
 
-__all__ = ["PrivateDaemon", "find_socket"]
+__all__ = ["PrivateDaemon", "find_running", "find_socket"]
 
 _SYSTEM_SOCKET = Path("/run/rigmesh/rigmeshd.sock")
+_PREFIX, _SOCKET = "rigmesh-", "rigmeshd.sock"
 _START_WITHIN = 60.0
 _END_WITHIN = 60.0
 
@@ -49,12 +51,42 @@ def find_socket() -> Path | None:
     return _SYSTEM_SOCKET
 
 
+def find_running() -> Path | None:
+    """Return the socket of a daemon that runs: as `find_socket`, else one that a script started.
+
+    Raises
+    ------
+    DaemonUnavailable
+        As `find_socket`; or if several scripts have started one.
+    """
+    found = find_socket()
+    if found is not None:
+        return found
+    folders = Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_SOCKET}")
+    mine = [path for path in folders if path.stat().st_uid == os.getuid() and _answers(path)]
+    if len(mine) > 1:
+        raise DaemonUnavailable(
+            f"{len(mine)} scripts have daemons of their own; say which: RIGMESH_SOCKET="
+            + " or ".join(map(str, sorted(mine)))
+        )
+    return mine[0] if mine else None
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:  # left by a daemon that was killed
+            return False
+    return True
+
+
 class PrivateDaemon:
     """A daemon that is our child and ends with us, however we end."""
 
     def __init__(self) -> None:
-        self.run_dir = Path(tempfile.mkdtemp(prefix="rigmesh-"))
-        self.socket = self.run_dir / "rigmeshd.sock"
+        self.run_dir = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self.socket = self.run_dir / _SOCKET
         self._log = self.run_dir / "rigmeshd.log"
         with self._log.open("wb") as log:
             # It ends when this pipe closes, which the kernel sees to even after kill -9.

@@ -4,12 +4,23 @@ Graph files are in `rigmesh.graph.loader`, apart: a daemon, which gets graphs ov
 without YAML and the models of the files.
 """
 
-from rigmesh.graph.check import check_graph, check_link, check_node, check_order, find_output
-from rigmesh.graph.plan import blocking_nodes, process_of, start_order
-from rigmesh.graph.spec import MAIN, GraphSpec, GroupSpec, NodeSpec, split_port
+from rigmesh.graph.check import check_graph, check_link, check_node
+from rigmesh.graph.expand import expand_graph
+from rigmesh.graph.plan import blocking_nodes, plan_graph, process_of, start_order
+from rigmesh.graph.resolve import check_order, find_output, locate
+from rigmesh.graph.spec import (
+    MAIN,
+    AliasSpec,
+    GraphSpec,
+    GroupSpec,
+    NodeSpec,
+    spin_microseconds,
+    split_port,
+)
 
 __all__ = [
     "MAIN",
+    "AliasSpec",
     "GraphSpec",
     "GroupSpec",
     "NodeSpec",
@@ -18,8 +29,12 @@ __all__ = [
     "check_link",
     "check_node",
     "check_order",
+    "expand_graph",
     "find_output",
+    "locate",
+    "plan_graph",
     "process_of",
+    "spin_microseconds",
     "split_port",
     "start_order",
 ]

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from rigmesh.errors import GraphError, PortMismatch, UnknownName, near_miss
-from rigmesh.graph.spec import GraphSpec, NodeSpec, split_port
+from rigmesh.graph.aliases import alias_problems
+from rigmesh.graph.expand import expand_graph
+from rigmesh.graph.resolve import find_output, locate, raise_all
+from rigmesh.graph.spec import GraphSpec, NodeSpec
 from rigmesh.node.registry import NodeType, PortType, find_type
 
-__all__ = ["check_graph", "check_link", "check_node", "check_order", "find_output"]
+__all__ = ["check_graph", "check_link", "check_node", "check_params"]
 
 
 def check_graph(graph: GraphSpec, types: Mapping[str, NodeType]) -> GraphSpec:
-    """Check a whole graph and complete it: full type names, ports of streams named by node only.
+    """Check a whole graph and complete it: full type names and ports, ranges and replicas.
 
     Raises
     ------
     GraphError
-        With one line a mistake, each with the path to it. A PortMismatch or UnknownName if that
-        is the only one.
+        With one line a mistake, each with the path to it, and with its place in the graph's file
+        if there is one. A PortMismatch or UnknownName if that is the only one.
     """
+    try:
+        return _checked(graph, types)
+    except GraphError as error:
+        raise locate(error, graph) from error
+
+
+def _checked(graph: GraphSpec, types: Mapping[str, NodeType]) -> GraphSpec:
     problems: list[GraphError] = []
     nodes: dict[str, NodeSpec] = {}
     for name, node in graph.nodes.items():
@@ -33,19 +42,14 @@ def check_graph(graph: GraphSpec, types: Mapping[str, NodeType]) -> GraphSpec:
             nodes[name] = check_node(node, types)
         except GraphError as error:
             problems.append(error)
-    if not problems:
-        for name, node in nodes.items():
-            nodes[name] = replace(node, inputs=dict(_links(node, nodes, types, problems)))
-            problems.extend(_missing_inputs(node, types))
-    if not problems:
-        try:
-            check_order(nodes)
-        except GraphError as error:
-            problems.append(error)
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise GraphError("\n".join(str(problem) for problem in problems))
+    raise_all(problems)
+    graph = expand_graph(replace(graph, nodes=nodes), types)
+    nodes = dict(graph.nodes)
+    for name, node in nodes.items():
+        nodes[name] = replace(node, inputs=dict(_links(node, nodes, types, problems)))
+        problems.extend(_missing_inputs(node, types))
+    problems.extend(alias_problems(graph.aliases, nodes, types))
+    raise_all(problems)
     return replace(graph, nodes=nodes)
 
 
@@ -116,49 +120,6 @@ def check_link(
     return full
 
 
-def find_output(
-    stream: str, nodes: Mapping[str, NodeSpec], types: Mapping[str, NodeType], where: str = "stream"
-) -> tuple[str, PortType]:
-    """Return the full name and the port of ``node.port``, or of ``node`` with a single output.
-
-    Raises
-    ------
-    UnknownName
-        If there is none.
-    """
-    node_name, port = split_port(stream)
-    if node_name not in nodes:
-        raise UnknownName(f"{where}: {UnknownName.among('node', node_name, nodes)}")
-    type_ = types[nodes[node_name].type]
-    outputs = {p.name: p for p in type_.outputs}
-    if not port and len(outputs) == 1:
-        port = next(iter(outputs))
-    if port not in outputs:
-        hint = near_miss(port, outputs)
-        known = ", ".join(f"{node_name}.{name}" for name in outputs) or "it has none"
-        raise UnknownName(f"{where}: no output {stream!r}{hint}; known: {known}")
-    return f"{node_name}.{port}", outputs[port]
-
-
-def check_order(nodes: Mapping[str, NodeSpec]) -> list[str]:
-    """Return the nodes' names, sources first.
-
-    Raises
-    ------
-    GraphError
-        If links form a circle.
-    """
-    before = {
-        name: {split_port(s)[0] for streams in node.inputs.values() for s in streams}
-        for name, node in nodes.items()
-    }
-    try:
-        return list(TopologicalSorter(before).static_order())
-    except CycleError as error:
-        circle = " → ".join(reversed(error.args[1]))
-        raise GraphError(f"nodes: the links go round in a circle: {circle}") from error
-
-
 def _links(
     node: NodeSpec,
     nodes: Mapping[str, NodeSpec],
@@ -175,7 +136,10 @@ def _links(
         known = {p.name: p for p in types[node.type].inputs}
         if len(found) > 1 and port in known and not known[port].many:
             problems.append(
-                GraphError(f"nodes.{node.name}.inputs.{port}: takes one stream, not {len(found)}")
+                GraphError(
+                    f"nodes.{node.name}.inputs.{port}: takes one stream, not {len(found)}: "
+                    f"{', '.join(found)}"
+                )
             )
         yield port, tuple(found)
 

@@ -2,92 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from rigmesh.errors import GraphError, near_miss
-from rigmesh.graph.spec import MAIN, GraphSpec, GroupSpec, NodeSpec
+from rigmesh.graph.document import read_document
+from rigmesh.graph.model import NAME, AliasFile, GraphFile, GroupFile, NodeFile
+from rigmesh.graph.ranges import has_range, names_of, streams_of
+from rigmesh.graph.spec import AliasSpec, GraphSpec, GroupSpec, NodeSpec
 from rigmesh.node.registry import NodeType
 
 __all__ = ["dump_graph", "graph_schema", "load_graph", "parse_graph", "parse_setting"]
-
-_MOST_BYTES = 2**20
-_MOST_ALIASES = 100
-_DEEPEST = 32
-_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _GroupFile(_Strict):
-    restart: Literal["never", "on-failure"] = Field(
-        default="never", description="Whether the group's processes are restarted after a failure."
-    )
-    buffer_seconds: float = Field(
-        default=10.0, gt=0, le=3600, description="How much its rings hold, in seconds."
-    )
-
-
-class _NodeFile(_Strict):
-    type: str = Field(description="Class of the node, such as filters.BandPass.")
-    group: str = Field(default=MAIN, pattern=_NAME, description="Group it runs in.")
-    inputs: dict[str, str | list[str]] = Field(
-        default_factory=dict, description="Streams (node or node.port) for each input."
-    )
-    params: dict[str, Any] = Field(default_factory=dict, description="Parameters of the class.")
-    overflow: Literal["", "drop", "block"] = Field(
-        default="", description="Whether a file or simulation waits for slow readers."
-    )
-
-
-class _GraphFile(_Strict):
-    rigmesh: Literal[1] = Field(description="Version of the format.")
-    name: str = Field(default="graph", description="What the graph is called.")
-    metadata: dict[str, Any] = Field(
-        default_factory=dict, description="Subject, session …: kept in recordings."
-    )
-    groups: dict[str, _GroupFile | None] = Field(
-        default_factory=dict, description="Settings of groups."
-    )
-    nodes: dict[str, _NodeFile] = Field(min_length=1, description="The nodes by name.")
-
-
-class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses what is a mistake or an attack."""
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self._aliases = 0
-        self._depth = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Count aliases and depth on the way."""
-        if self.check_event(yaml.AliasEvent):
-            self._aliases += 1
-            if self._aliases > _MOST_ALIASES:
-                raise GraphError(f"more than {_MOST_ALIASES} aliases in a graph file")
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise GraphError(f"a graph file nests deeper than {_DEEPEST}")
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that is given twice: the first would be lost in silence."""
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise GraphError(f"line {line}: {key.value!r} is given twice")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def load_graph(path: Path | str) -> GraphSpec:
@@ -96,64 +26,144 @@ def load_graph(path: Path | str) -> GraphSpec:
     Raises
     ------
     GraphError
-        If it cannot be read, or naming the path to each mistake.
+        If it cannot be read, or naming the line and path of each mistake.
     """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise GraphError(f"cannot read the graph {path}: {error.strerror}") from error
-    try:
-        return parse_graph(text)
-    except GraphError as error:
-        raise GraphError(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise GraphError(f"cannot read the graph {path}: it is not text in UTF-8") from error
+    return parse_graph(text, source=str(path))
 
 
-def parse_graph(text: str) -> GraphSpec:
+def parse_graph(text: str, *, source: str = "") -> GraphSpec:
     """Read the text of a graph file.
+
+    Parameters
+    ----------
+    text : str
+        What stands in it.
+    source : str
+        Name of the file, for messages.
 
     Raises
     ------
     GraphError
-        Naming the path to each mistake, what was found and what was expected.
+        Naming the line and path of each mistake, what was found and what was expected.
     """
-    if len(text) > _MOST_BYTES:
-        raise GraphError(f"a graph file of {len(text)} characters; the most is {_MOST_BYTES}")
-    loader = _Loader(text)
+    values, lines = read_document(text, source)
+    places = GraphSpec(lines=lines, source=source)
     try:
-        values = loader.get_single_data()
-    except yaml.YAMLError as error:
-        raise GraphError(f"not YAML: {error}") from error
-    finally:
-        loader.dispose()
-    if not isinstance(values, dict):
-        raise GraphError("a graph file has `rigmesh: 1` and `nodes:` at its top")
-    try:
-        file = _GraphFile(**values)
+        file = GraphFile.model_validate(values)
     except ValidationError as error:
-        raise GraphError("\n".join(_explain(error))) from error
+        raise _located(_explain(error), places) from error
+    problems: list[tuple[str, str]] = []
+    nodes = _by_name(_nodes(file, problems), lines, problems)
+    aliases = {
+        name: AliasSpec(_states(name, alias.states, problems), alias.write, alias.doc)
+        for name, alias in file.aliases.items()
+    }
+    for kind, names in (("groups", file.groups), ("nodes", nodes), ("aliases", aliases)):
+        problems += [
+            (f"{kind}.{name}", "a name begins with a letter and goes on with up to 63 letters, "
+             "digits, _ and -")
+            for name in names if not (re.match(NAME, name) or has_range(name))
+        ]  # fmt: skip
+    if problems:
+        raise _located(problems, places)
     return GraphSpec(
         name=file.name,
         metadata=file.metadata,
         groups={
-            name: GroupSpec(name, **(group or _GroupFile()).model_dump())
+            name: GroupSpec(name, **(group or GroupFile()).model_dump())
             for name, group in file.groups.items()
         },
-        nodes={
-            name: NodeSpec(
+        nodes=nodes,
+        aliases=aliases,
+        lines=lines,
+        source=source,
+    )
+
+
+def _nodes(file: GraphFile, problems: list[tuple[str, str]]) -> Iterator[tuple[str, NodeSpec]]:
+    """Yield each node with its name in the file, which may be a range of several."""
+    for written, node in file.nodes.items():
+        path = f"nodes.{written}"
+        names = _tried(names_of, written, path, problems)
+        if has_range(written) and node.replicate > 1:
+            problems.append((f"{path}.replicate", "a range of names cannot be replicated, too"))
+        shared = {
+            port: [
+                _shared_out(stream, len(names), f"{path}.inputs.{port}", problems)
+                for stream in streams
+            ]
+            for port, streams in node.inputs.items()
+        }
+        for at, name in enumerate(names):
+            spec = NodeSpec(
                 name=name,
                 type=node.type,
                 group=node.group,
                 params=node.params,
-                inputs={
-                    port: (streams,) if isinstance(streams, str) else tuple(streams)
-                    for port, streams in node.inputs.items()
-                },
+                inputs={port: tuple(each[at] for each in of) for port, of in shared.items()},
                 overflow=node.overflow,
+                replicate=node.replicate,
             )
-            for name, node in file.nodes.items()
-        },
-    )
+            yield written, spec
+
+
+def _by_name(
+    written: Iterable[tuple[str, NodeSpec]],
+    lines: dict[str, int],
+    problems: list[tuple[str, str]],
+) -> dict[str, NodeSpec]:
+    made: dict[str, str] = {}
+    nodes: dict[str, NodeSpec] = {}
+    for key, node in written:
+        if node.name in made:
+            problems.append(
+                (f"nodes.{key}", f"makes the node {node.name}, which {made[node.name]} makes, too")
+            )
+        made[node.name] = key
+        nodes[node.name] = node
+        if key != node.name:
+            path = f"nodes.{key}"
+            below = {k: n for k, n in lines.items() if k == path or k.startswith(f"{path}.")}
+            for k, line in below.items():
+                lines.setdefault(f"nodes.{node.name}{k.removeprefix(path)}", line)
+    return nodes
+
+
+def _shared_out(stream: str, n_names: int, path: str, problems: list[tuple[str, str]]) -> list[str]:
+    """Return what each of the nodes of a range takes: the kth of as many streams, else all."""
+    streams = _tried(streams_of, stream, path, problems)
+    if n_names > 1 and len(streams) == n_names:
+        return list(streams)
+    return [streams[0] if len(streams) == 1 else stream] * n_names
+
+
+def _states(name: str, states: list[str], problems: list[tuple[str, str]]) -> tuple[str, ...]:
+    path = f"aliases.{name}"
+    return tuple(each for state in states for each in _tried(streams_of, state, path, problems))
+
+
+def _tried(
+    read: Callable[[str], tuple[str, ...]],
+    text: str,
+    path: str,
+    problems: list[tuple[str, str]],
+) -> tuple[str, ...]:
+    try:
+        return read(text)
+    except GraphError as error:
+        problems.append((path, str(error)))
+        return (text,)
+
+
+def _located(problems: Iterable[tuple[str, str]], graph: GraphSpec) -> GraphError:
+    return GraphError("\n".join(f"{graph.where(path)}: {path}: {text}" for path, text in problems))
 
 
 def dump_graph(graph: GraphSpec) -> str:
@@ -184,8 +194,8 @@ def parse_setting(text: str) -> tuple[str, str, Any]:
 
 def graph_schema(types: Iterable[NodeType]) -> dict[str, Any]:
     """Return the JSON schema of graph files, with the parameters of the given node types."""
-    schema = _GraphFile.model_json_schema()
-    node = schema["$defs"]["_NodeFile"]
+    schema = GraphFile.model_json_schema()
+    node = schema["$defs"]["NodeFile"]
     known = sorted(types, key=lambda t: t.name)
     node["properties"]["type"]["examples"] = [t.name for t in known]
     node["allOf"] = [
@@ -203,18 +213,23 @@ def graph_schema(types: Iterable[NodeType]) -> dict[str, Any]:
         }
         for t in known
     ]
+    alias = schema["properties"]["aliases"]
+    states = schema["$defs"]["AliasFile"]["properties"]["states"]
+    alias["additionalProperties"] = {"anyOf": [alias["additionalProperties"], *states["anyOf"]]}
     schema["title"] = "rigmesh graph"
     return schema
 
 
 _FIELDS: Mapping[str, Iterable[str]] = {
-    "graph": _GraphFile.model_fields,
-    "nodes": _NodeFile.model_fields,
-    "groups": _GroupFile.model_fields,
+    "graph": GraphFile.model_fields,
+    "nodes": NodeFile.model_fields,
+    "groups": GroupFile.model_fields,
+    "aliases": AliasFile.model_fields,
 }
 
 
-def _explain(error: ValidationError) -> Iterable[str]:
+def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
+    """Yield the path and the text of each mistake."""
     for problem in error.errors():
         steps = [str(step) for step in problem["loc"]]
         path = ".".join(steps)
@@ -222,8 +237,10 @@ def _explain(error: ValidationError) -> Iterable[str]:
             level = "graph" if len(steps) == 1 else steps[0]
             known = list(_FIELDS.get(level, ()))
             hint = near_miss(steps[-1], known)
-            yield f"{path}: unknown key{hint}; known: {', '.join(known)}"
+            yield path, f"unknown key{hint}; known: {', '.join(known)}"
         elif problem["type"] == "missing":
-            yield f"{path}: missing"
+            yield path, "missing"
         else:
-            yield f"{path}: {problem['msg']}; found {problem['input']!r}"
+            expected = problem["msg"].removeprefix("Value error, ")
+            found = "" if "; found" in expected else f"; found {problem['input']!r}"
+            yield path, f"{expected}{found}"

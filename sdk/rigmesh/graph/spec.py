@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["MAIN", "GraphSpec", "GroupSpec", "NodeSpec", "Restart", "split_port"]
+from rigmesh.errors import GraphError
+
+__all__ = [
+    "MAIN",
+    "AliasSpec",
+    "AliasWriters",
+    "GraphSpec",
+    "GroupSpec",
+    "NodeSpec",
+    "Restart",
+    "spin_microseconds",
+    "split_port",
+]
 
 MAIN = "main"
 """The group of nodes without a placement."""
 
 Restart = Literal["never", "on-failure"]
+AliasWriters = Literal["clients", "peers", "none"]
+
+_SPIN = re.compile(r"\s*spin\s*\(\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:us|µs|μs)?\s*\)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +43,27 @@ class GroupSpec:
         ``never``, or ``on-failure``: with growing delays, until it fails 5 times in a minute.
     buffer_seconds : float
         How much its rings hold, in seconds.
+    cpus : tuple of int
+        CPUs its threads may run on; empty: all.
+    priority : int
+        0: as any process; 1 to 100: real-time, that per cent of the SCHED_FIFO range.
+    wait : str
+        How it waits for a chunk: ``block``; ``spin``, which keeps a CPU busy; or ``spin(50)``:
+        spins for 50 µs, then blocks.
+    lock_memory : bool
+        Whether its memory is kept from being swapped out.
+    deadline : float
+        Within how many seconds a chunk is through its nodes; 0: no matter.
     """
 
     name: str
     restart: Restart = "never"
     buffer_seconds: float = 10.0
+    cpus: tuple[int, ...] = ()
+    priority: int = 0
+    wait: str = "block"
+    lock_memory: bool = False
+    deadline: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +85,8 @@ class NodeSpec:
     overflow : str
         ``block``: a source waits for the slowest lossless reader; ``drop``: it never waits;
         empty: as the type and its parameters ask for.
+    replicate : int
+        Number of parallel pipelines, which divide the channels of its signal evenly, in order.
     """
 
     name: str
@@ -60,11 +95,32 @@ class NodeSpec:
     params: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     overflow: Literal["", "drop", "block"] = ""
+    replicate: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AliasSpec:
+    """A name for a value that clients see, and that states of several nodes may share.
+
+    Parameters
+    ----------
+    states : tuple of str
+        ``node.state`` or ``node.parameter`` of each member; linked, they have one value.
+    write : str
+        Who may write it by this name, as far as the members allow: ``clients`` (and nodes),
+        ``peers`` (only nodes) or ``none``.
+    doc : str
+        What it means.
+    """
+
+    states: tuple[str, ...]
+    write: AliasWriters = "clients"
+    doc: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphSpec:
-    """Nodes, groups and links.
+    """Nodes, groups, links and aliases.
 
     Parameters
     ----------
@@ -74,12 +130,38 @@ class GraphSpec:
         By name.
     metadata : dict
         Subject, session and the like: written into recordings, usable in their paths.
+    aliases : dict of str to AliasSpec
+        By name.
+    lines : dict of str to int
+        For each path of the file it was read from, such as ``nodes.alpha.params``, its line; not
+        saved, sent or compared.
+    source : str
+        That file, as it was named.
     """
 
     name: str = "graph"
     nodes: Mapping[str, NodeSpec] = field(default_factory=dict)
     groups: Mapping[str, GroupSpec] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    aliases: Mapping[str, AliasSpec] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    source: str = field(default="", compare=False, repr=False)
+
+    def where(self, path: str) -> str:
+        """Return the place of a path in its file, as ``graph.yaml:12``; empty if none is known.
+
+        The line is that of the nearest level that is written: ``nodes.alpha`` for a parameter that
+        is missing, ``nodes.alpha`` for its replica ``nodes.alpha2``.
+        """
+        steps = path.split(".")
+        if len(steps) > 1 and ".".join(steps[:2]) not in self.lines:
+            steps[1] = steps[1].rstrip("0123456789")
+        while steps and ".".join(steps) not in self.lines:
+            steps.pop()
+        line = self.lines[".".join(steps)] if steps else min(self.lines.values(), default=0)
+        if not line:
+            return self.source
+        return f"{self.source}:{line}" if self.source else f"line {line}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the graph as it stands in a file; only JSON types, nothing that is a default."""
@@ -90,12 +172,20 @@ class GraphSpec:
         for group in self.groups.values():
             values = asdict(group)
             defaults = asdict(GroupSpec(group.name))
-            changed = {k: v for k, v in values.items() if v != defaults[k]}
+            changed = {
+                k: list(v) if isinstance(v, tuple) else v
+                for k, v in values.items()
+                if v != defaults[k]
+            }
             if changed:
                 groups[group.name] = changed
         if groups:
             written["groups"] = groups
         written["nodes"] = {name: _node_to_dict(node) for name, node in self.nodes.items()}
+        if self.aliases:
+            written["aliases"] = {
+                name: _alias_to_value(alias) for name, alias in self.aliases.items()
+            }
         return written
 
 
@@ -112,6 +202,19 @@ def _node_to_dict(node: NodeSpec) -> dict[str, Any]:
         written["params"] = dict(node.params)
     if node.overflow:
         written["overflow"] = node.overflow
+    if node.replicate != 1:
+        written["replicate"] = node.replicate
+    return written
+
+
+def _alias_to_value(alias: AliasSpec) -> str | dict[str, Any]:
+    if alias == AliasSpec(alias.states) and len(alias.states) == 1:
+        return alias.states[0]
+    written: dict[str, Any] = {"states": list(alias.states)}
+    if alias.write != "clients":
+        written["write"] = alias.write
+    if alias.doc:
+        written["doc"] = alias.doc
     return written
 
 
@@ -125,3 +228,26 @@ def split_port(reference: str) -> tuple[str, str]:
     """
     node, _, port = reference.partition(".")
     return node, port
+
+
+def spin_microseconds(wait: str) -> float | None:
+    """Return for how many µs a way to wait spins before it blocks; None: it only blocks.
+
+    Raises
+    ------
+    GraphError
+        If it is no way to wait.
+
+    Examples
+    --------
+    >>> spin_microseconds("block"), spin_microseconds("spin(50 us)"), spin_microseconds("spin")
+    (None, 50.0, inf)
+    """
+    if wait.strip() == "block":
+        return None
+    if wait.strip() == "spin":
+        return math.inf
+    match = _SPIN.fullmatch(wait)
+    if match is None:
+        raise GraphError(f"wait is block, spin or spin(50 us), in microseconds; found {wait!r}")
+    return float(match[1])

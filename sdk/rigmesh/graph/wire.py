@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Literal, cast
 
-from rigmesh.graph.spec import GraphSpec, GroupSpec, NodeSpec, Restart
+from rigmesh.graph.spec import (
+    AliasSpec,
+    AliasWriters,
+    GraphSpec,
+    GroupSpec,
+    NodeSpec,
+    Restart,
+)
 from rigmesh_proto.v1 import control_pb2 as pb
 
 __all__ = [
+    "aliases_from_wire",
+    "aliases_to_wire",
     "graph_from_wire",
     "graph_to_wire",
     "group_from_wire",
@@ -26,14 +36,30 @@ _RESTART: dict[Restart, pb.RestartPolicy.ValueType] = {
 def group_to_wire(group: GroupSpec) -> pb.GroupSpec:
     """Return the message of a group."""
     return pb.GroupSpec(
-        name=group.name, restart=_RESTART[group.restart], buffer_seconds=group.buffer_seconds
+        name=group.name,
+        restart=_RESTART[group.restart],
+        buffer_seconds=group.buffer_seconds,
+        cpus=group.cpus,
+        priority=group.priority,
+        wait=group.wait,
+        lock_memory=group.lock_memory,
+        deadline=group.deadline,
     )
 
 
 def group_from_wire(message: pb.GroupSpec) -> GroupSpec:
     """Read a group."""
     restart: Restart = "on-failure" if message.restart == pb.RESTART_POLICY_ON_FAILURE else "never"
-    return GroupSpec(message.name, restart, message.buffer_seconds or 10.0)
+    return GroupSpec(
+        message.name,
+        restart,
+        message.buffer_seconds or 10.0,
+        tuple(message.cpus),
+        message.priority,
+        message.wait or "block",
+        message.lock_memory,
+        message.deadline,
+    )
 
 
 def node_to_wire(node: NodeSpec) -> pb.NodeSpec:
@@ -45,6 +71,7 @@ def node_to_wire(node: NodeSpec) -> pb.NodeSpec:
         params_json=json.dumps(dict(node.params)),
         inputs={port: pb.StreamNames(names=streams) for port, streams in node.inputs.items()},
         overflow=node.overflow,
+        replicate=node.replicate,
     )
 
 
@@ -57,7 +84,26 @@ def node_from_wire(message: pb.NodeSpec) -> NodeSpec:
         params=json.loads(message.params_json or "{}"),
         inputs={port: tuple(streams.names) for port, streams in message.inputs.items()},
         overflow=cast('Literal["", "drop", "block"]', message.overflow),
+        replicate=message.replicate or 1,
     )
+
+
+def aliases_to_wire(aliases: Mapping[str, AliasSpec]) -> list[pb.AliasSpec]:
+    """Return the messages of aliases."""
+    return [
+        pb.AliasSpec(name=name, states=alias.states, write=alias.write, doc=alias.doc)
+        for name, alias in aliases.items()
+    ]
+
+
+def aliases_from_wire(messages: Iterable[pb.AliasSpec]) -> dict[str, AliasSpec]:
+    """Read aliases."""
+    return {
+        message.name: AliasSpec(
+            tuple(message.states), cast("AliasWriters", message.write or "clients"), message.doc
+        )
+        for message in messages
+    }
 
 
 def graph_to_wire(graph: GraphSpec) -> pb.GraphSpec:
@@ -67,6 +113,7 @@ def graph_to_wire(graph: GraphSpec) -> pb.GraphSpec:
         groups=[group_to_wire(group) for group in graph.groups.values()],
         nodes=[node_to_wire(node) for node in graph.nodes.values()],
         metadata_json=json.dumps(dict(graph.metadata), default=str),
+        aliases=aliases_to_wire(graph.aliases),
     )
 
 
@@ -77,4 +124,5 @@ def graph_from_wire(message: pb.GraphSpec) -> GraphSpec:
         nodes={node.name: node_from_wire(node) for node in message.nodes},
         groups={group.name: group_from_wire(group) for group in message.groups},
         metadata=json.loads(message.metadata_json or "{}"),
+        aliases=aliases_from_wire(message.aliases),
     )

@@ -2,32 +2,87 @@
 
 from __future__ import annotations
 
-__all__ = ["Histogram"]
+from collections.abc import Sequence
 
-_BINS = 4 * 40
+__all__ = ["BIN_OF", "LINEAR", "N_BINS", "Histogram", "bin_of"]
+
+# As in HdrHistogram (hdrhistogram.org): each octave is cut into equal parts, 16 of them here, so
+# that a bin is at most 6 % wide, from 256 ns on; below, 256 ns wide.
+_SHIFT = 8
+_PARTS = 16
+_PART_BITS = 4
+N_BINS = _PARTS * 25
+"""Bins, up to 68 s."""
+
+LINEAR = 2**21
+"""Durations below, in ns, find their bin in a table."""
+
+
+def bin_of(nanoseconds: int) -> int:
+    """Return the number of the bin of a duration."""
+    value = nanoseconds >> _SHIFT
+    octave = value.bit_length() - _PART_BITS - 1
+    if octave <= 0:
+        return max(value, 0)
+    return min(N_BINS - 1, (octave << _PART_BITS) + (value >> octave))
+
+
+def _edge(number: int) -> int:
+    """Return where a bin ends, in ns."""
+    octave = max(0, (number >> _PART_BITS) - 1)
+    return (number - (octave << _PART_BITS) + 1) << (octave + _SHIFT)
+
+
+BIN_OF = tuple(bin_of(step << _SHIFT) for step in range(LINEAR >> _SHIFT))
+"""Number of the bin for each 256 ns below `LINEAR`."""
 
 
 class Histogram:
-    """Counts durations in nanoseconds in four bins an octave (≤ 19 % wide).
+    """Counts durations in nanoseconds, in bins at most 6 % (or 256 ns) wide.
 
-    Adding is one `bit_length` and one list item, about 0.15 µs.
+    The hot path adds to `counts` itself, 0.07 µs; :meth:`add` is for everybody else.
     """
 
-    __slots__ = ("counts", "largest", "total")
+    __slots__ = ("counts",)
 
-    def __init__(self) -> None:
-        self.counts = [0] * _BINS
-        self.total = 0
-        self.largest = 0
+    def __init__(self, counts: Sequence[int] = ()) -> None:
+        self.counts = [*counts, *[0] * (N_BINS - len(counts))]
+
+    @property
+    def total(self) -> int:
+        """How many durations were counted."""
+        return sum(self.counts)
+
+    @property
+    def largest(self) -> int:
+        """Upper edge of the last bin that holds any, in ns; 0 if empty."""
+        return next((_edge(n) for n in range(N_BINS - 1, -1, -1) if self.counts[n]), 0)
 
     def add(self, nanoseconds: int) -> None:
         """Count one duration."""
-        octave = nanoseconds.bit_length()
-        quarter = (nanoseconds >> (octave - 3)) & 3 if octave > 2 else 0
-        self.counts[min(_BINS - 1, 4 * octave + quarter)] += 1
-        self.total += 1
-        if nanoseconds > self.largest:
-            self.largest = nanoseconds
+        self.counts[bin_of(nanoseconds)] += 1
+
+    def merge(self, counts: Sequence[int]) -> None:
+        """Count what another histogram has counted."""
+        for number, count in enumerate(counts):
+            self.counts[number] += count
+
+    def since(self, before: Sequence[int]) -> Histogram:
+        """Return what came after an earlier copy of `counts`."""
+        return Histogram([now - then for now, then in zip(self.counts, before, strict=False)])
+
+    def trimmed(self) -> list[int]:
+        """Return the counts up to the last that is not zero."""
+        last = next((n for n in range(N_BINS - 1, -1, -1) if self.counts[n]), -1)
+        return self.counts[: last + 1]
+
+    def bins(self) -> list[tuple[float, float, int]]:
+        """Return lower edge, upper edge (in seconds) and count of each bin that holds any."""
+        return [
+            ((_edge(n - 1) if n else 0) / 1e9, _edge(n) / 1e9, count)
+            for n, count in enumerate(self.counts)
+            if count
+        ]
 
     def percentile(self, percent: float) -> float:
         """Return the upper edge, in seconds, of the bin that holds a percentile; 0 if empty.
@@ -45,7 +100,5 @@ class Histogram:
         for number, count in enumerate(self.counts):
             seen += count
             if count and seen >= wanted:
-                octave, quarter = divmod(number, 4)
-                edge = (5 + quarter) << (octave - 3) if octave > 2 else 1 << octave
-                return min(edge, self.largest) / 1e9
-        return self.largest / 1e9
+                return _edge(number) / 1e9
+        return 0.0

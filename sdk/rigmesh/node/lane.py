@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -12,35 +13,52 @@ from rigmesh.streams import local_clock
 
 __all__ = ["Lane", "Timers"]
 
+_get_ident = threading.get_ident
+_now = time.monotonic_ns
+
 
 class Lane:
     """A lock that serves waiting threads in order, and may be entered again by its holder.
 
     `threading.Lock` lets a fast source starve the others; order matters more than the 0.3 µs.
+
+    Attributes
+    ----------
+    received : int
+        When what is being worked on came in, in ns of the local clock.
+    mark : int
+        When the node before was done.
     """
 
-    __slots__ = ("_depth", "_guard", "_owner", "_waiting")
+    __slots__ = ("_depth", "_guard", "_owner", "_waiting", "mark", "received")
 
     def __init__(self) -> None:
+        self.received = self.mark = 0
         self._guard = threading.Lock()
         self._waiting: deque[tuple[int, threading.Lock]] = deque()
         self._owner = 0
         self._depth = 0
 
-    def enter(self) -> None:
-        """Wait for one's turn."""
-        me = threading.get_ident()
+    def enter(self) -> bool:
+        """Wait for one's turn; return False if one has it already."""
+        me = _get_ident()
         if self._owner == me:
             self._depth += 1
-            return
+            return False
         with self._guard:
             if not self._owner:
                 self._owner, self._depth = me, 1
-                return
+                return True
             turn = threading.Lock()
             turn.acquire()
             self._waiting.append((me, turn))
         turn.acquire()  # released by the one before, who made us the owner
+        return True
+
+    def begin(self, received: int = 0) -> None:
+        """Note when a chunk came in, in ns of the local clock; now, if that is not known."""
+        self.mark = now = _now()
+        self.received = received or now
 
     def leave(self) -> None:
         """Give the turn to the next."""

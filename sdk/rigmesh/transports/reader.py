@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from rigmesh.errors import Overrun, StreamError
-from rigmesh.streams import IDENTITY, Cause, Chunk, Gap, Markers, StreamInfo
+from rigmesh.streams import IDENTITY, Cause, Chunk, Gap, StreamInfo
 from rigmesh.transports.base import ReaderCounters, StartAt
 from rigmesh.transports.bell import Bell
 from rigmesh.transports.layout import N_SLOTS, Header, RingState
@@ -86,9 +86,12 @@ class RingReader:
     ) -> None:
         self.segment = segment
         self.ring = open_ring(segment.buffer, segment.name)
+        self._is_sampled = isinstance(self.ring, SampleRing)
         header = self.ring.header
+        self._words = header.words
         self._number = self._take_slot()
         self._slot = header.slot(self._number)
+        self._cursor_at = self._slot.cursor_at
         # Gaps before the first sample we read are not ours, nor is one that somebody who starts
         # now could have learnt of earlier.
         told = header.words[_GAP_COUNT] if start == "now" else 0
@@ -148,10 +151,28 @@ class RingReader:
             None if there is nothing. A chunk of no samples tells of gaps with nothing behind them
             yet: at the end of the stream, or if all that was there got lost.
         """
-        ring, words, start = self.ring, self.ring.header.words, self._position
+        ring, words, start = self.ring, self._words, self._position
         written = words[_WRITTEN]
         if written == start:
             return self._gaps_at_the_end()
+        n = written - start
+        # Most of the time: nothing was missed, and nobody was in a hurry.
+        if (
+            words[_GAP_COUNT] == self._gaps_seen
+            and not self._pending
+            and n <= ring.capacity
+            and (max_samples is None or n <= max_samples)
+        ):
+            chunk = ring.read(start, written)
+            if ring.is_intact(start):
+                self._slot.advance(written, n, 0, n)
+                self._position = written
+                return self._finished(chunk)
+        return self._receive_piece(max_samples, written)
+
+    def _receive_piece(self, max_samples: int | None, written: int) -> Chunk:
+        """Copy out what is there up to a gap, or what the writer has left of it."""
+        ring, words, start = self.ring, self._words, self._position
         most, eighths = max_samples or written - start, 0
         while True:
             # After `written`, so that all gaps before its samples are known.
@@ -178,9 +199,13 @@ class RingReader:
         self._position = stop
         return self._finished(chunk)
 
+    def stamps_of(self, index: int) -> tuple[int, int]:
+        """Return when the chunk with a sample came in and was published, in ns; 0: not known."""
+        return self.ring.header.stamps_of(index)
+
     def release(self) -> None:
         """Say that what was received so far is not needed again."""
-        self._slot.cursor = self._position
+        self._words[self._cursor_at] = self._position
 
     def move_on(self, index: int) -> tuple[Gap, ...]:
         """Say that samples below an index, looked at through `window`, are not needed again.
@@ -315,11 +340,11 @@ class RingReader:
 
     def _finished(self, chunk: Chunk) -> Chunk:
         """Complete a chunk that was copied out."""
-        changes = self.ring.header.words[_CLOCK_CHANGES]
+        changes = self._words[_CLOCK_CHANGES]
         if changes != self._clock_changes:
             self._clock, self._clock_changes = self.ring.header.clock, changes
         chunk.clock = self._clock
-        chunk.raw_timestamps.flags.writeable = False
-        if not isinstance(chunk, Markers):
-            chunk.data.flags.writeable = False
+        chunk.raw_timestamps.setflags(write=False)
+        if self._is_sampled:
+            chunk.data.setflags(write=False)
         return chunk

@@ -19,6 +19,9 @@ __all__ = ["WRITER_LOCK", "RingWriter", "slot_lock"]
 
 WRITER_LOCK = 0
 
+_READERS_CHANGED = Header.READERS_CHANGED
+_now = time.monotonic_ns
+
 _LOOK_AROUND = 0.1
 """A waiting writer looks for dead readers this often, in seconds."""
 _SHORTEST, _LONGEST = 50e-6, 1e-3
@@ -103,13 +106,26 @@ class RingWriter:
         """The epoch."""
         return self.ring.epoch
 
-    def send(self, chunk: Chunk) -> None:
-        """Publish a chunk and wake who reads."""
+    def send(self, chunk: Chunk, received: int = 0) -> None:
+        """Publish a chunk and wake who reads.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            Of the stream.
+        received : int
+            When it came in, in ns of the local clock; 0: now.
+        """
         if self._blocking:
-            self._send_with_patience(chunk)
-        else:
-            self.ring.write(chunk)
-            self._wake()
+            self._send_with_patience(chunk, received)
+            return
+        ring, now = self.ring, _now()
+        ring.header.stamp(ring.written + len(chunk.raw_timestamps), received or now, now)
+        ring.write(chunk)
+        if ring.header.words[_READERS_CHANGED] != self._readers_seen:
+            self._look_at_readers()
+        for ring_bell in self._ring_bells:
+            ring_bell()
 
     def lose(self, gap: Gap) -> None:
         """Note samples that are missing before the next one sent."""
@@ -166,12 +182,14 @@ class RingWriter:
         self._ring_bells = [bell.ring for bell in self._bells.values()]
         self._slowest = self._find_slowest()
 
-    def _send_with_patience(self, chunk: Chunk) -> None:
+    def _send_with_patience(self, chunk: Chunk, received: int) -> None:
         ring, step = self.ring, self.ring.patient_step
         for start in range(0, len(chunk), step):
             stamps = chunk.raw_timestamps[start : start + step]
             piece = type(chunk)(chunk.data[start : start + step], stamps)
             self._wait_for_room(piece)
+            now = _now()
+            ring.header.stamp(ring.written + len(piece), received or now, now)
             ring.write(piece)
             self._wake()
 

@@ -10,6 +10,7 @@ from rigmesh.graph import (
     NodeSpec,
     blocking_nodes,
     check_graph,
+    locate,
     process_of,
     start_order,
 )
@@ -82,7 +83,8 @@ def test_short_names_are_completed() -> None:
             "  a: {type: LowPass, inputs: {signal: b}}\n"
             "  b: {type: LowPass, inputs: {signal: a}}\n",
             GraphError,
-            "go round in a circle",
+            r"nodes\.a\.inputs\.signal: the links go round in a circle: a → b → a; take one of "
+            r"them out: .* \(aliases:\).* lsl\.Outlet",
         ),
         ("  e: {type: EEG, params: {sampling_rate: 1 kHz}}\n", GraphError, "a number in Hz"),
         ("  e: {type: EEG, params: {sampling_rat: 1}}\n", GraphError, "did you mean sampling_rate"),
@@ -104,6 +106,38 @@ def test_all_mistakes_are_told_at_once() -> None:
         check_graph(graph("  e: {type: EGG}\n  f: {type: EEG, params: {lo: 1}}\n"), TYPES)
 
     assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_circle_is_told_in_the_order_of_the_stream() -> None:
+    nodes = (
+        "  source: {type: EEG}\n"
+        "  b: {type: LowPass, inputs: {signal: a}}\n"
+        "  c: {type: LowPass, inputs: {signal: b}}\n"
+        "  a: {type: LowPass, inputs: {signal: c}}\n"
+    )
+
+    with pytest.raises(GraphError, match="b → c → a → b"):
+        check_graph(graph(nodes), TYPES)
+
+
+def test_mistakes_of_a_file_are_told_with_their_lines() -> None:
+    text = (
+        "rigmesh: 1\nnodes:\n  e: {type: EEG}\n"
+        "  a:\n    type: BandPass\n    inputs:\n      signal: f\n"
+    )
+
+    with pytest.raises(UnknownName, match=r"^g\.yaml:7: nodes\.a\.inputs\.signal: no node 'f'"):
+        check_graph(parse_graph(text, source="g.yaml"), TYPES)
+
+
+def test_what_a_daemon_found_is_told_with_its_line_too() -> None:
+    found = parse_graph("rigmesh: 1\nnodes:\n  e: {type: EEG}\n", source="g.yaml")
+    error = GraphError("nodes.e.type: no such type\nthere is a graph already")
+
+    located = locate(error, found)
+
+    assert str(located) == "g.yaml:3: nodes.e.type: no such type\nthere is a graph already"
+    assert locate(located, found).args == located.args
 
 
 def test_sinks_start_before_sources() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from rigmesh.errors import StateError, StreamFormatError
 from rigmesh.node import Input, InputLink, Output
+from rigmesh.node.lane import Lane
 from rigmesh.streams import Cause, Chunk, ClockModel, Gap, Markers, Signal, StreamInfo
 
 INFO = StreamInfo.signal("anything", channels=2, sampling_rate=100.0)
@@ -216,38 +218,72 @@ def test_a_new_run_begins_with_the_epoch_it_is_given(output: Output[Chunk], log:
     assert not output.is_ended
 
 
-def test_every_push_happens_in_the_lane(output: Output[Chunk], log: Log) -> None:
-    output.in_lane(lambda: log.events.append("enter"), lambda: log.events.append("leave"))
+def test_every_push_happens_in_the_lane(output: Output[Chunk]) -> None:
+    lane = Lane()
+    held = []
+
+    class Asker(Log):
+        def deliver(self, chunk: Chunk) -> None:
+            held.append(not lane.enter())
+            lane.leave()
+
+    output.join(lane)
     output.announce(INFO)
-    log.events.clear()
+    output.add_target(Asker())
 
     output.push(signal())
 
-    assert log.events == ["enter", ("chunk", 0, 0, 10), "leave"]
+    assert held == [True]
+    assert lane.enter()
 
 
-def test_the_lane_is_left_when_a_target_fails(output: Output[Chunk], log: Log) -> None:
+def test_the_lane_is_left_when_a_target_fails(output: Output[Chunk]) -> None:
     class Broken(Log):
         def deliver(self, chunk: Chunk) -> None:
             raise OSError("broken")
 
+    lane = Lane()
     output.announce(INFO)
     output.add_target(Broken())
-    output.in_lane(lambda: log.events.append("enter"), lambda: log.events.append("leave"))
+    output.join(lane)
 
     with pytest.raises(OSError, match="broken"):
         output.push(signal())
 
-    assert log.events[-1] == "leave"
+    assert lane.enter()
 
 
-def test_how_long_handing_on_took_is_counted(output: Output[Chunk]) -> None:
+def test_the_lane_knows_when_a_chunk_came_in(output: Output[Chunk]) -> None:
+    lane = Lane()
+    output.join(lane)
     output.announce(INFO)
+    before = time.monotonic_ns()
 
+    output.push(signal(), received=12345)
+    told = lane.received
     output.push(signal())
 
-    assert output.pushes.total == 1
-    assert output.pushes.largest > 0
+    assert told == 12345
+    assert before <= lane.received <= time.monotonic_ns()
+
+
+def test_a_chunk_of_another_type_is_refused_although_the_one_before_fitted(
+    output: Output[Chunk], log: Log
+) -> None:
+    output.announce(INFO)
+    output.push(signal())
+
+    for wrong in (
+        Signal(np.zeros((10, 2), "f4"), np.zeros(10)),
+        Signal(np.zeros((10, 3)), np.zeros(10)),
+        Signal(np.zeros((10, 2)), np.zeros(9)),
+        Signal(np.zeros((9, 2)), np.zeros(10)),
+    ):
+        with pytest.raises(StreamFormatError):
+            output.push(wrong)
+
+    output.push(signal())
+    assert [(c.index, c.stop) for c in log.chunks] == [(0, 10), (10, 20)]
 
 
 def test_nodes_of_one_class_do_not_share_a_port() -> None:
@@ -258,7 +294,7 @@ def test_nodes_of_one_class_do_not_share_a_port() -> None:
 
     assert (first.stream, second.stream) == ("a.out", "b.out")
     assert not second.targets
-    assert first.pushes is not second.pushes
+    assert not first.is_announced
 
 
 def test_an_input_without_a_description_says_when_there_is_one() -> None:

@@ -128,7 +128,7 @@ def test_chunks_are_taken_while_a_node_runs_only() -> None:
     runner.finish()
     take(SINE.copy())
 
-    assert runner.delivered == {"signal": 0}
+    assert runner.meters["signal"].delivered == 0
 
 
 @pytest.mark.parametrize("hook", ["open", "prepare", "process", "close"])
@@ -164,7 +164,7 @@ def test_a_failure_ends_the_streams_and_takes_nothing_more() -> None:
 
     assert runner.state is NodeState.FAILED
     assert runner.node.port("out").is_ended
-    assert runner.delivered == {"signal": 100}
+    assert runner.meters["signal"].delivered == 100
     runner.finish()
     assert runner.state is NodeState.FAILED
 

@@ -20,7 +20,7 @@ def header() -> Header:
 def test_a_ring_of_another_layout_is_refused(header: Header) -> None:
     header.words[Header.VERSION] = 99
 
-    with pytest.raises(StreamError, match="ring layout 99, this rigmesh reads 1"):
+    with pytest.raises(StreamError, match="ring layout 99, this rigmesh reads 2"):
         header.geometry("ring")
 
 
@@ -105,3 +105,23 @@ def test_slots_do_not_touch_each_other(header: Header) -> None:
 )
 def test_a_ring_is_sized_in_seconds(info: StreamInfo, expected: int) -> None:
     assert capacity_for(info, 10.0) == expected
+
+
+def test_each_chunk_is_stamped(header: Header) -> None:
+    assert header.stamps_of(0) == (0, 0)
+
+    for number in range(1, 200):
+        header.stamp(10 * number, 1000 + number, 2000 + number)
+
+    for number in range(140, 200):
+        for index in (10 * number - 10, 10 * number - 1):
+            assert header.stamps_of(index) == (1000 + number, 2000 + number)
+
+
+def test_a_chunk_stamped_long_ago_counts_as_the_oldest_that_is_known(header: Header) -> None:
+    for number in range(1, 200):
+        header.stamp(10 * number, 1000 + number, 2000 + number)
+
+    received, _ = header.stamps_of(5)
+
+    assert 1001 < received < 1140
