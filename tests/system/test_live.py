@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -159,9 +160,7 @@ def test_a_group_keeps_to_its_cpus_and_waits_as_told(manager: Manager, until: Un
 def test_a_cpu_that_is_not_there_is_refused(manager: Manager) -> None:
     group = manager.create_nodegroup("far", cpus=[4000])
 
-    with pytest.raises(
-        ParameterError, match=r"groups\.far\.cpus: asked for 4000; this"
-    ):
+    with pytest.raises(ParameterError, match=r"groups\.far\.cpus: asked for 4000; this"):
         manager.create_node("sim.Oscillators", host=group)
 
 
@@ -183,3 +182,34 @@ def test_commands_wait_for_the_start(manager: Manager) -> None:
 
     with pytest.raises((StateError, UnknownName)):
         manager["source"].call("reset")
+
+
+def test_a_stalled_recorder_changes_nothing_for_the_loop(
+    manager: Manager, tmp_path: Path, until: Until
+) -> None:
+    loop = manager.create_nodegroup("loop", buffer_seconds=0.2)
+    source = manager.create_node(
+        "sim.Oscillators", host=loop, sampling_rate=1000, chunk_duration="5 ms"
+    )
+    low = manager.create_node("filters.LowPass", host=loop)
+    recorder = manager.create_node("record.HDF5Recorder", path=str(tmp_path / "x.h5"), host=loop)
+    low.input.connect(source.output)
+    recorder.input.connect(source.output, low.output)
+
+    def delivered(reader: str) -> int:
+        return sum(r.delivered for r in manager.status().reader_counters if r.reader == reader)
+
+    with manager.running():
+        until(lambda: delivered(f"{recorder.name}.streams") > 100)
+        (pid,) = [p.pid for p in manager.status().processes if p.name == "loop.record"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            goal = delivered("lowpass.signal") + 1500
+            until(lambda: delivered("lowpass.signal") > goal)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        until(lambda: any(sum(r.lost.values()) for r in manager.status().reader_counters))
+        lost = {r.reader: sum(r.lost.values()) for r in manager.status().reader_counters}
+
+    assert lost["lowpass.signal"] == 0
+    assert lost[f"{recorder.name}.streams"] > 0

@@ -242,8 +242,10 @@ class Subscription:
             return None
         # A device says its count when its first sample is near, long after the ring was made.
         device = reader.ring.header.device_index
-        if device is not None and end.next_device_index is not None:
-            return Gap(Cause.RESTART, epoch, first, max(0, device - end.next_device_index))
+        begins = end.next_device_index
+        # A device that was itself restarted counts from the beginning again.
+        if device is not None and begins is not None and device >= begins:
+            return Gap(Cause.RESTART, epoch, first, device - begins)
         return Gap(Cause.RESTART, epoch, first, 0, exact=False)
 
     def _take(self, reader: RingReader, chunk: Chunk) -> None:

@@ -24,6 +24,11 @@ Finding = tuple[str, str]
 """``ok``, ``note`` or ``bad``, and what was found with the way out."""
 
 _MIB = 2**20
+_RIGHTS = (
+    "write '@rigmesh - rtprio 95' and '@rigmesh - memlock unlimited' into "
+    "/etc/security/limits.d/rigmesh.conf, join the group rigmesh, log in anew (the system daemon "
+    "has both rights already)"
+)
 
 
 def doctor() -> None:
@@ -67,24 +72,28 @@ def _limits() -> Iterator[Finding]:
 
 
 def _real_time() -> Iterator[Finding]:
+    _, most = resource.getrlimit(resource.RLIMIT_RTPRIO)
     old = os.sched_getscheduler(0)
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except PermissionError:
-        _, hard = resource.getrlimit(resource.RLIMIT_RTPRIO)
         yield (
             "note",
-            (
-                f"no right to real-time priority (rtprio limit {hard}); for closed loops add "
-                "'@rigmesh - rtprio 80' to /etc/security/limits.d/rigmesh.conf and log in anew"
-            ),
+            f"no right to real-time priority (rtprio limit {most}), which `priority` of a group "
+            f"needs; {_RIGHTS}",
         )
     else:
         os.sched_setscheduler(0, old, os.sched_param(0))
         yield "ok", "real-time priority is allowed"
     locked, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    amount = "no limit" if locked == resource.RLIM_INFINITY else f"{locked / _MIB:.0f} MiB"
-    yield "ok", f"memory that may be locked: {amount}"
+    if locked == resource.RLIM_INFINITY or os.geteuid() == 0:
+        yield "ok", "memory may be locked without limit"
+    else:
+        yield (
+            "note",
+            f"only {locked / _MIB:.0f} MiB of memory may be locked, and `lock_memory` of a group "
+            f"needs more than a process has; {_RIGHTS}",
+        )
 
 
 def _lsl() -> Iterator[Finding]:

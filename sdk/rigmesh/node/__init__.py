@@ -1,6 +1,7 @@
 """Writing nodes: the base class, ports, parameters and their units."""
 
 from rigmesh.node.base import Node, Runtime
+from rigmesh.node.demands import Demands
 from rigmesh.node.links import link_nodes
 from rigmesh.node.params import Parameters, param
 from rigmesh.node.ports import Input, InputLink, Output, Target
@@ -19,6 +20,7 @@ from rigmesh.node.units import (
 
 __all__ = [
     "Commands",
+    "Demands",
     "Hz",
     "Input",
     "InputLink",

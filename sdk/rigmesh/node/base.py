@@ -9,9 +9,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol, dataclass_transform
 
+from pydantic.fields import FieldInfo
+
 from rigmesh.node.params import Parameters, param
 from rigmesh.node.ports import Input, Output
-from rigmesh.node.states import Commands, States, state
+from rigmesh.node.states import Commands, StateField, States, state
 from rigmesh.streams import Chunk, local_clock
 
 __all__ = ["Node", "Runtime"]
@@ -95,6 +97,9 @@ class Node:
         super().__init_subclass__(**kwargs)
         cls.inputs = {**cls.inputs, **_of_type(cls, Input)}
         cls.outputs = {**cls.outputs, **_of_type(cls, Output)}
+        for name, value in vars(cls).items():
+            if isinstance(value, FieldInfo | StateField) and hasattr(Node, name):
+                raise TypeError(f"{cls.__name__}.{name} hides Node.{name}; choose another name")
         if inspect.isabstract(cls) or cls.__name__.startswith("_"):
             return
         if cls.is_source() and cls.inputs:

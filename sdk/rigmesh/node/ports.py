@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from rigmesh.errors import StateError
+from rigmesh.node.demands import Demands
 from rigmesh.node.lane import Lane
 from rigmesh.streams import IDENTITY, Cause, Chunk, ClockModel, Gap, StreamInfo
 from rigmesh.transports import StartAt
@@ -60,6 +61,8 @@ class Input(Generic[C]):
     lossless : bool
         A source that may wait waits for this input; the node says what it is done with by
         :meth:`release`, and is handed empty chunks that tell of gaps at the end of a stream.
+    demands : Demands
+        What its streams must be like; refused before `prepare`, naming the link.
     """
 
     def __init__(
@@ -68,11 +71,13 @@ class Input(Generic[C]):
         many: bool = False,
         optional: bool = False,
         lossless: bool = False,
+        demands: Demands = Demands(),  # noqa: B008 - a frozen value
     ) -> None:
         self.kinds = tuple(kind.kind for kind in kinds)
         self.many = many
         self.optional = optional
         self.lossless = lossless
+        self.demands = demands
         self.name = ""
         self.links: list[InputLink] = []
 

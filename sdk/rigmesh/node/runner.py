@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from rigmesh.errors import NodeError, ParameterError, StateError
+from rigmesh.errors import NodeError, ParameterError, PortMismatch, StateError
 from rigmesh.node.base import Node
 from rigmesh.node.hotpath import Meter, taker
 from rigmesh.node.lane import Lane
@@ -287,9 +287,16 @@ class NodeRunner:
 
     def _prepare(self) -> None:
         try:
+            self._check_inputs()
             self.node.prepare()
         except Exception as error:
             self.fail("prepare", error)
+
+    def _check_inputs(self) -> None:
+        for port in self.node.bound_inputs():
+            for link in port.links:
+                if link.info is not None and (refusal := port.demands.refusal(link.info)):
+                    raise PortMismatch(f"{link.stream} → {self.name}.{port.name} {refusal}")
 
     def _inputs_are_known(self) -> bool:
         for port in self.node.bound_inputs():

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 
 from rigmesh.errors import NotPermitted, ParameterError, UnknownName
 
-__all__ = ["Commands", "States", "Writers", "command", "state"]
+__all__ = ["Commands", "StateField", "States", "Writers", "command", "state"]
 
 Writers = Literal["self", "peers", "clients"]
 """Who may write a state: only the node; other nodes, too; also scripts and the command line."""

@@ -69,6 +69,18 @@ def test_a_state_is_a_plain_attribute_of_the_node() -> None:
     assert Counting().n_samples == 0
 
 
+def test_what_would_hide_a_method_of_every_node_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"Hiding\.port hides Node\.port; choose another name"):
+
+        class Hiding(Node):
+            port: str = param(default="", doc="Of a device.")  # type: ignore[assignment]
+
+    with pytest.raises(TypeError, match=r"Waiting\.wait hides"):
+
+        class Waiting(Node):
+            wait: int = state(default=0, doc="How long.")  # type: ignore[assignment]
+
+
 def test_nodes_do_not_share_the_default_of_a_state() -> None:
     first, second = Counting(), Counting()
 
@@ -135,9 +147,7 @@ def test_parameters_and_states_change_together_or_not_at_all(runner: NodeRunner)
 
 
 def test_a_near_miss_is_named(runner: NodeRunner) -> None:
-    with pytest.raises(
-        UnknownName, match=r"'levl'.*did you mean level"
-    ):
+    with pytest.raises(UnknownName, match=r"'levl'.*did you mean level"):
         write(runner, {"levl": 1}, "clients")
     ready(runner)
     with pytest.raises(UnknownName, match=r"command of count 'rest'.*did you mean reset"):
