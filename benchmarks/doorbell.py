@@ -1,6 +1,6 @@
 """What wakes a sleeping reader fastest: a POSIX semaphore, an eventfd or a futex.
 
-``python benchmarks/doorbell.py`` prints a table and writes it to ``benchmarks/results``. One
+``python -m benchmarks.doorbell`` prints a table and writes it to ``benchmarks/results``. One
 process notes the time in shared memory and rings, once a millisecond; the other sleeps, wakes, and
 takes the difference. The bells take turns, round after round. None of them asks first whether
 anybody sleeps.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import posix_ipc
-from hop import machine
+from benchmarks.hop import machine
 
 PERIOD = 1e-3
 _STAMP, _NUMBER, _OVER = 0, 1, 2

@@ -1,21 +1,36 @@
-"""From signals to events."""
+"""From signals to events, and on to other texts and the log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import NonNegativeInt, PositiveInt
 
-from rigmesh.node import Input, Node, Output, Seconds, param
+from rigmesh.errors import ParameterError, PortMismatch
+from rigmesh.node import Input, Node, Output, Seconds, param, state
 from rigmesh.streams import Markers, Signal, StreamInfo
+from rigmesh_nodes._digital_trigger import BitEdge, BitEdges, Debounce, bits_of, n_bits
+from rigmesh_nodes._event_texts import TextRules
+from rigmesh_nodes._event_times import RateLimit
 from rigmesh_nodes.channels import channel_index
 
-__all__ = ["Crossing", "Crossings", "Threshold"]
+__all__ = [
+    "Crossing",
+    "Crossings",
+    "DigitalTrigger",
+    "EventConvert",
+    "EventLog",
+    "Threshold",
+]
 
 Direction = Literal["rising", "falling", "both"]
+
+_LONGEST_LOGGED = 200
 
 _ARMED, _CROSSED = -1, 1
 
@@ -166,3 +181,207 @@ class Threshold(Node):
             .replace("{index}", str(first + crossing.at))
             .replace("{direction}", crossing.direction)
         )
+
+
+class DigitalTrigger(Node):
+    """A marker at each edge of the bits of a digital port, stamped with the first sample after it.
+
+    Contacts bounce. Without debouncing every edge counts, at once. ``after-stable``: an edge counts
+    if the bit then stays for the time `debounce`; shorter pulses are glitches. ``before-stable``:
+    the first edge of a group counts; the bit must have stayed for that time before the edge, may
+    then bounce for as long, and must stay at its new level for as long again. These are the three
+    modes of Pyacq. A marker always has the stamp of the edge; it comes `debounce` later, or twice
+    as much.
+
+    What is set at the beginning is no edge. After missing samples, an edge within them is found
+    late, at the first sample that is there; what was being debounced is dropped, and a bit must
+    stay anew. At values that are not finite every bit stays as it was. A new epoch of the input
+    starts anew.
+    """
+
+    signal = Input(Signal)
+    events = Output(Markers)
+
+    channel: int | str = param(
+        default=0, doc="Label of the channel that holds the port, or its index from 0."
+    )
+    bits: list[NonNegativeInt] | PositiveInt = param(
+        default=[],
+        doc="Bits to look at, from 0, or a mask; none for all.",
+        examples=[[0, 7], 0x0F],
+    )
+    direction: Direction = param(
+        default="rising", live=True, doc="Edges that count: rising, falling or both."
+    )
+    debounce_mode: Debounce = param(
+        default="none", doc="Which edges of a bouncing bit count: see the description."
+    )
+    debounce: Seconds = param(
+        default=0.01, gt=0, doc="Time that a bit has to stay, if edges are debounced."
+    )
+    names: dict[int, str] = param(
+        default={}, doc="Names of bits; the others are bit0, bit1, …", examples=[{0: "lick"}]
+    )
+    text: str = param(
+        default="{name}",
+        live=True,
+        doc="Text of the markers. {name} stands for the name of the bit, {bit} for its number, "
+        "{direction} for the direction, {value} for the bits after the edge, as a number.",
+        examples=["{name} {direction}"],
+    )
+
+    n_not_finite: int = state(default=0, doc="Samples that were not finite numbers of 64 bits.")
+
+    def prepare(self) -> None:
+        """Find the channel and its bits; know nothing of the past."""
+        info = self.signal.info
+        self._column = channel_index(info, self.channel)
+        n_stable = 0
+        if self.debounce_mode != "none":
+            if not info.is_regular:
+                raise PortMismatch(
+                    f"{self.name} debounces a regular signal; {info.name} is irregular"
+                )
+            n_stable = max(1, round(self.debounce * info.sampling_rate))
+        self._edges = BitEdges(self._chosen_bits(info), self.debounce_mode, n_stable)
+        self.events.announce(replace(StreamInfo.markers("events"), clock_id=info.clock_id))
+
+    def process(self, chunk: Signal) -> Markers | None:
+        """Look for edges."""
+        finder = self._edges
+        if chunk.gaps:
+            finder.skip()
+        edges = finder.find(chunk.data[:, self._column], chunk.raw_timestamps)
+        if finder.n_unknown:
+            self.n_not_finite += finder.n_unknown
+            finder.n_unknown = 0
+        if edges and self.direction != "both":
+            edges = [edge for edge in edges if edge.direction == self.direction]
+        if not edges:
+            return None
+        times = np.array([edge.time for edge in edges])
+        return Markers([self._text_of(edge) for edge in edges], times, clock=chunk.clock)
+
+    def _chosen_bits(self, info: StreamInfo) -> list[int]:
+        width = n_bits(np.dtype(info.dtype))
+        chosen = bits_of(self.bits) if isinstance(self.bits, int) else sorted(set(self.bits))
+        if chosen and chosen[-1] >= width:
+            raise ParameterError(
+                f"{self.name}.bits: {info.name} is {info.dtype}, which has the bits 0 to "
+                f"{width - 1}; found {chosen[-1]}"
+            )
+        return chosen or list(range(width))
+
+    def _text_of(self, edge: BitEdge) -> str:
+        return (
+            self.text.replace("{value}", str(edge.value))
+            .replace("{bit}", str(edge.bit))
+            .replace("{direction}", edge.direction)
+            .replace("{name}", self.names.get(edge.bit, f"bit{edge.bit}"))
+        )
+
+
+class EventConvert(Node):
+    """The same events with other texts.
+
+    A text is looked up in `mapping`; if it is not there, `pattern` is looked for in it; if that is
+    not found either, it stays as it is or is dropped.
+    """
+
+    events = Input(Markers)
+    converted = Output(Markers)
+
+    mapping: dict[str, str] = param(
+        default={}, live=True, doc="New texts by old ones.", examples=[{"S  1": "left"}]
+    )
+    pattern: str = param(
+        default="",
+        live=True,
+        doc="Regular expression that is looked for in other texts; empty: none.",
+        examples=[r"^S +(\d+)$"],
+    )
+    replacement: str = param(
+        default="",
+        live=True,
+        doc=r"What replaces each place where the pattern is found; \1 is its first group.",
+        examples=[r"stimulus \1"],
+    )
+    prefix: str = param(default="", live=True, doc="Put before every text.")
+    drop: bool = param(
+        default=False, live=True, doc="Whether events are dropped that get no new text."
+    )
+
+    n_dropped: int = state(default=0, doc="Events without a new text, if they are dropped.")
+
+    def set_parameters(self, values: Mapping[str, Any]) -> None:
+        """Take over values, also between two chunks; those that do not fit change nothing."""
+        new = {**self.parameters, **values}
+        try:
+            rules = TextRules(
+                new["mapping"], new["pattern"], new["replacement"], new["prefix"], drop=new["drop"]
+            )
+        except re.error as error:
+            raise ParameterError(
+                f"{self.name}: {error}; found the pattern {new['pattern']!r} and the replacement "
+                f"{new['replacement']!r}"
+            ) from error
+        self._rules = rules
+        super().set_parameters(values)
+
+    def prepare(self) -> None:
+        """Announce the events."""
+        info = self.events.info
+        self.converted.announce(replace(StreamInfo.markers("converted"), clock_id=info.clock_id))
+
+    def process(self, chunk: Markers) -> Markers | None:
+        """Rewrite the texts."""
+        rules = self._rules
+        texts = [rules(text) for text in chunk.data]
+        if None not in texts:
+            return chunk.with_data(texts)
+        kept = [at for at, text in enumerate(texts) if text is not None]
+        self.n_dropped += len(texts) - len(kept)
+        if not kept:
+            return None
+        return Markers([texts[at] for at in kept], chunk.raw_timestamps[kept], clock=chunk.clock)
+
+
+class EventLog(Node):
+    """Writes events to the log, not more than so many in any second."""
+
+    events = Input(Markers)
+
+    texts: list[str] = param(default=[], live=True, doc="Texts of events that count; none: all.")
+    per_second: int = param(
+        default=10, ge=1, le=1000, doc="Most events that are logged in any second."
+    )
+
+    n_events: int = state(default=0, doc="Events that count.")
+    n_not_logged: int = state(default=0, doc="Those of them that came too fast to be logged.")
+    last: str = state(default="", doc="Text of the last event that counts.")
+
+    def prepare(self) -> None:
+        """Begin a second."""
+        self._limit = RateLimit(self.per_second)
+        self._n_left_out = 0
+
+    def process(self, chunk: Markers) -> None:
+        """Log."""
+        now = self.runtime.now
+        for text, time in zip(chunk.data, chunk.timestamps.tolist(), strict=True):
+            if self.texts and text not in self.texts:
+                continue
+            self.n_events += 1
+            self.last = text[:_LONGEST_LOGGED]
+            if not self._limit.passes(now):
+                self.n_not_logged += 1
+                self._n_left_out += 1
+                continue
+            # Its representation, so that a text from elsewhere cannot pretend to be a line.
+            if self._n_left_out:
+                self.log.info(
+                    "%r at %.6f s; %d before it were not logged", self.last, time, self._n_left_out
+                )
+                self._n_left_out = 0
+            else:
+                self.log.info("%r at %.6f s", self.last, time)

@@ -1,76 +1,102 @@
-"""Causal filters that run sample by sample."""
+"""Causal filters that run sample by sample.
+
+What all have in common: each channel is filtered by itself, in single precision where that is
+enough (``precision``), by kernels that numba compiles when the node is prepared; without numba by
+scipy, slower. Before the first sample, and before each epoch, there were zeros.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import butter, iirnotch, sosfilt, tf2sos
+from scipy.signal import butter, iirnotch, tf2sos
 
 from rigmesh.errors import ParameterError, PortMismatch, StateError
-from rigmesh.node import Hz, Input, Node, Output, param
+from rigmesh.node import Hz, Input, Node, Output, param, state
 from rigmesh.streams import Signal, StreamInfo
+from rigmesh_nodes._arithmetic import Precision, arithmetic_type, result_type
+from rigmesh_nodes._fir import FirFilter
+from rigmesh_nodes._sos import SosFilter
 
-__all__ = ["BandPass", "HighPass", "LowPass", "Notch", "SosFilter"]
+__all__ = [
+    "FIR",
+    "BandPass",
+    "Biquads",
+    "FirFilter",
+    "HighPass",
+    "LowPass",
+    "Notch",
+    "SosFilter",
+    "regular_rate",
+]
 
 Array = npt.NDArray[Any]
 
 
-class SosFilter:
-    """A filter of second-order sections that keeps its state from chunk to chunk.
+def regular_rate(info: StreamInfo, port: str) -> float:
+    """Return the sampling rate of a signal, in Hz.
 
     Parameters
     ----------
-    sos : ndarray, shape (n_sections, 6)
-        The sections, as `scipy.signal` designs them.
-    n_channels : int
-        Channels to filter, each by itself.
+    info : StreamInfo
+        The signal.
+    port : str
+        Who takes it, for the message.
+
+    Raises
+    ------
+    PortMismatch
+        If the signal is irregular.
     """
-
-    def __init__(self, sos: Array, n_channels: int) -> None:
-        self._sos = sos
-        self._state = np.zeros((len(sos), 2, n_channels))
-
-    def change(self, sos: Array) -> None:
-        """Go on with other sections; the state is kept if there are as many."""
-        if sos.shape != self._sos.shape:
-            self._state = np.zeros((len(sos), *self._state.shape[1:]))
-        self._sos = sos
-
-    def __call__(self, data: Array) -> Array:
-        """Filter the next samples, shape (n_samples, n_channels); computes in float64."""
-        filtered, self._state = sosfilt(self._sos, data, axis=0, zi=self._state)
-        return np.asarray(filtered)
+    if not info.is_regular:
+        raise PortMismatch(f"{port} takes a regular signal; {info.name} is irregular")
+    return info.sampling_rate
 
 
 class _Filter(Node):
-    """Filters each channel of a signal with the sections that `_design` gives."""
+    """Filters each channel of a signal by itself."""
 
     signal = Input(Signal)
     filtered = Output(Signal)
 
-    _cutoffs: ClassVar[tuple[str, ...]] = ("cutoff",)
-    _filter: SosFilter | None = None
+    precision: Precision = param(
+        default="auto",
+        doc="Type to compute in and to give. auto gives float32 for float32 and for integers of up "
+        "to 16 bits, and computes in it where the filter can be: not where a cut-off is far below "
+        "the sampling rate (about 1/200 and less). Anything else is float64.",
+    )
+    n_not_finite: int = state(default=0, doc="Samples so far that were NaN or infinite.")
+
+    channel_wise = True
+    _filter: SosFilter | FirFilter | None = None
+    _run: Callable[[Array], Array] | None = None
 
     def prepare(self) -> None:
-        """Design the filter for the sampling rate, with a state of zero."""
+        """Make the filter for the sampling rate, with a state of zero."""
         info = self.signal.info
-        self._filter = SosFilter(self._checked_design(info), info.n_channels)
-        self._dtype = "float32" if info.dtype == "float32" else "float64"
-        self.filtered.announce(replace(info, dtype=self._dtype))
+        regular_rate(info, f"{self.name}.signal")
+        result = result_type(info.dtype, self.precision)
+        running = self._make(info, result)
+        running.n_not_finite = self.n_not_finite
+        self._filter, self._run = running, running.__call__
+        self.report["kernel"] = "numba" if running.is_compiled else "scipy"
+        self.filtered.announce(replace(info, dtype=result))
 
     def process(self, chunk: Signal) -> Signal:
         """Filter."""
-        if self._filter is None:
+        if self._run is None or self._filter is None:
             raise StateError(f"{self.name} filters before it is prepared")
-        return chunk.with_data(self._filter(chunk.data).astype(self._dtype, copy=False))
+        filtered = chunk.with_data(self._run(chunk.data))
+        self.n_not_finite = self._filter.n_not_finite
+        return filtered
 
     def close(self) -> None:
         """Forget the state."""
-        self._filter = None
+        self._filter = self._run = None
 
     def set_parameters(self, values: Mapping[str, Any]) -> None:
         """Take over values, also between two chunks; those that do not fit change nothing."""
@@ -79,16 +105,46 @@ class _Filter(Node):
         if self._filter is None:
             return
         try:
-            self._filter.change(self._checked_design(self.signal.info))
+            self._change(self.signal.info)
         except ParameterError:
             super().set_parameters(before)
             raise
 
+    def _make(self, info: StreamInfo, result: str) -> SosFilter | FirFilter:
+        """Return the filter for a signal."""
+        raise NotImplementedError
+
+    def _change(self, info: StreamInfo) -> None:
+        """Change the filter to the parameters there are now."""
+        raise NotImplementedError
+
+
+class _Sections(_Filter):
+    """Filters with the second-order sections that `_design` gives."""
+
+    _cutoffs: ClassVar[tuple[str, ...]] = ("cutoff",)
+    _filter: SosFilter | None = None
+
+    def _make(self, info: StreamInfo, result: str) -> SosFilter:
+        sos = self._checked_design(info)
+        arithmetic = arithmetic_type(result, self.precision, sos)
+        made = SosFilter(
+            sos, info.n_channels, given=info.dtype, result=result, arithmetic=arithmetic
+        )
+        if self.precision == "auto":  # a live change may need the other one, at once
+            made.allow("float64")
+            made.allow(result)
+        self.report["arithmetic"] = made.arithmetic
+        return made
+
+    def _change(self, info: StreamInfo) -> None:
+        if self._filter is not None:
+            sos = self._checked_design(info)
+            result = result_type(info.dtype, self.precision)
+            self._filter.change(sos, arithmetic_type(result, self.precision, sos))
+            self.report["arithmetic"] = self._filter.arithmetic
+
     def _checked_design(self, info: StreamInfo) -> Array:
-        if not info.is_regular:
-            raise PortMismatch(
-                f"{self.name}.signal takes a regular signal; {info.name} is irregular"
-            )
         for name in self._cutoffs:
             cutoff = getattr(self, name)
             if cutoff >= info.sampling_rate / 2:
@@ -103,11 +159,12 @@ class _Filter(Node):
         raise NotImplementedError
 
 
-class LowPass(_Filter):
+class LowPass(_Sections):
     """Causal Butterworth low-pass, the same for every channel.
 
-    Integers come out as ``float64``; ``float32`` stays. The filter begins with a state of zero, and
-    again with each epoch of its input; a live change of the cut-off keeps the state.
+    ``float32`` and integers of up to 16 bits come out as ``float32``, all else as ``float64``. The
+    state is kept over missing samples and over a live change. A sample that is not finite comes out
+    as NaN and counts as the last finite one.
     """
 
     cutoff: Hz = param(default=40.0, gt=0, live=True, doc="Cut-off frequency (-3 dB).")
@@ -117,11 +174,12 @@ class LowPass(_Filter):
         return butter(self.order, self.cutoff, "lowpass", fs=rate, output="sos")
 
 
-class HighPass(_Filter):
+class HighPass(_Sections):
     """Causal Butterworth high-pass, the same for every channel.
 
-    Integers come out as ``float64``; ``float32`` stays. The filter begins with a state of zero, and
-    again with each epoch of its input; a live change of the cut-off keeps the state.
+    ``float32`` and integers of up to 16 bits come out as ``float32``, all else as ``float64``. The
+    state is kept over missing samples and over a live change. A sample that is not finite comes out
+    as NaN and counts as the last finite one.
     """
 
     cutoff: Hz = param(default=1.0, gt=0, live=True, doc="Cut-off frequency (-3 dB).")
@@ -131,11 +189,12 @@ class HighPass(_Filter):
         return butter(self.order, self.cutoff, "highpass", fs=rate, output="sos")
 
 
-class BandPass(_Filter):
+class BandPass(_Sections):
     """Causal Butterworth band-pass, the same for every channel.
 
-    Integers come out as ``float64``; ``float32`` stays. The filter begins with a state of zero, and
-    again with each epoch of its input; a live change of a cut-off keeps the state.
+    ``float32`` and integers of up to 16 bits come out as ``float32``, all else as ``float64``. The
+    state is kept over missing samples and over a live change. A sample that is not finite comes out
+    as NaN and counts as the last finite one.
     """
 
     low: Hz = param(default=8.0, gt=0, live=True, doc="Lower cut-off frequency (-3 dB).")
@@ -154,11 +213,12 @@ class BandPass(_Filter):
         return butter(self.order, (self.low, self.high), "bandpass", fs=rate, output="sos")
 
 
-class Notch(_Filter):
+class Notch(_Sections):
     """Causal notch of second order against line noise, the same for every channel.
 
-    Integers come out as ``float64``; ``float32`` stays. The filter begins with a state of zero, and
-    again with each epoch of its input; a live change keeps the state.
+    ``float32`` and integers of up to 16 bits come out as ``float32``, all else as ``float64``. The
+    state is kept over missing samples and over a live change. A sample that is not finite comes out
+    as NaN and counts as the last finite one.
     """
 
     frequency: Hz = param(default=50.0, gt=0, live=True, doc="Frequency to take out.")
@@ -170,3 +230,70 @@ class Notch(_Filter):
 
     def _design(self, rate: float) -> Any:
         return tf2sos(*iirnotch(self.frequency, self.quality, fs=rate))
+
+
+class Biquads(_Sections):
+    """Second-order sections, one after the other, the same for every channel.
+
+    ``float32`` and integers of up to 16 bits come out as ``float32``, all else as ``float64``. The
+    state is kept over missing samples, and over a live change to as many sections. A sample that is
+    not finite comes out as NaN and counts as the last finite one.
+    """
+
+    sos: list[list[float]] = param(
+        min_length=1,
+        live=True,
+        doc="b0, b1, b2, a0, a1 and a2 of each section, as scipy.signal gives them.",
+        examples=[[[0.2, 0.4, 0.2, 1.0, -0.4, 0.2]]],
+    )
+
+    _cutoffs = ()
+
+    def _design(self, rate: float) -> Any:
+        for number, section in enumerate(self.sos):
+            where = f"{self.name}.sos.{number}"
+            if len(section) != 6 or not np.isfinite(section).all() or section[3] == 0:
+                raise ParameterError(
+                    f"{where} is six numbers, of which the fourth is not 0; found {section}"
+                )
+            a1, a2 = section[4] / section[3], section[5] / section[3]
+            if not (abs(a2) < 1 and abs(a1) < 1 + a2):
+                raise ParameterError(
+                    f"{where} is stable, with poles inside the unit circle; found a1 {a1:g} and "
+                    f"a2 {a2:g}"
+                )
+        sos = np.array(self.sos)
+        return sos / sos[:, 3:4]
+
+
+class FIR(_Filter):
+    """Weighted sum of the last samples of each channel; with one coefficient, a gain.
+
+    ``float32`` and integers of up to 16 bits come out as ``float32``, all else as ``float64``. The
+    last samples are kept over gaps and over a live change. A sample that is not finite comes out as
+    NaN and counts as the last finite one.
+    """
+
+    coefficients: list[float] = param(
+        min_length=1,
+        live=True,
+        doc="What the samples are multiplied with, the latest first, as scipy.signal designs them.",
+        examples=[[0.25, 0.25, 0.25, 0.25]],
+    )
+
+    _filter: FirFilter | None = None
+
+    def _make(self, info: StreamInfo, result: str) -> FirFilter:
+        self.report["arithmetic"] = result
+        return FirFilter(self._checked(), info.n_channels, given=info.dtype, result=result)
+
+    def _change(self, info: StreamInfo) -> None:
+        if self._filter is not None:
+            self._filter.change(self._checked())
+
+    def _checked(self) -> Array:
+        if not np.isfinite(self.coefficients).all():
+            raise ParameterError(
+                f"{self.name}.coefficients are finite numbers; found {self.coefficients}"
+            )
+        return np.array(self.coefficients)

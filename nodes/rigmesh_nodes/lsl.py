@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import socket
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,77 +17,27 @@ from rigmesh.errors import (
     StreamFormatError,
     StreamLost,
 )
-from rigmesh.node import Input, Node, Output, Seconds, param
+from rigmesh.node import Input, Node, Output, Seconds, param, state
 from rigmesh.streams import Cause, Markers, Signal, StreamInfo, local_clock
-from rigmesh.streams.lslxml import from_xml
-from rigmesh_nodes._lsl_connection import Connection, declared, find
+from rigmesh_nodes._lsl_connection import Connection, find
+from rigmesh_nodes._lsl_outlet import Publisher, as_bytes, made_source_id
 from rigmesh_nodes._lsl_search import (
     POLL,
     Search,
     Silence,
     describe,
-    library,
     quoted,
     same_source,
 )
 from rigmesh_nodes._lsl_stamps import ClockKeeper, HoleFinder
+from rigmesh_nodes._lsl_visible import LSLStream, visible_streams
+
+__all__ = ["Inlet", "LSLStream", "MarkerOutlet", "Outlet", "visible_streams"]
 
 _PULL = 0.2
 """The longest wait for a sample, and so for a stop, in seconds."""
 _CLOCK_PERIOD = 2.0
 _LONGEST_TEXT = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class LSLStream:
-    """A stream that is visible over LSL.
-
-    Parameters
-    ----------
-    info : StreamInfo
-        Its description; without channel labels, which only the outlet tells.
-    hostname : str
-        The machine it comes from.
-    uid : str
-        LSL's identifier of this outlet; another one after each restart.
-    predicate : str
-        What makes an :class:`Inlet` find it, also after a restart.
-    """
-
-    info: StreamInfo
-    hostname: str
-    uid: str
-    predicate: str
-
-
-def visible_streams(timeout: float = 1.0, predicate: str = "") -> list[LSLStream]:
-    """List the streams that are visible over LSL, by name.
-
-    Parameters
-    ----------
-    timeout : float
-        How long to listen for answers, in seconds. Known peers are asked after 0.5 s.
-    predicate : str
-        XPath predicate over LSL's description; empty for every stream.
-
-    Raises
-    ------
-    Unsupported
-        If pylsl or its liblsl is missing.
-    """
-    streams = []
-    with Search(predicate) as search:
-        time.sleep(timeout)
-        answers = search.found()
-    for found in answers:
-        try:
-            info = from_xml(found.as_xml())
-        except StreamFormatError:  # nothing an inlet could receive
-            continue
-        parts = {"name": info.name, "source_id": info.source_id, "hostname": found.hostname()}
-        predicate = " and ".join(f"{key}={quoted(value)}" for key, value in parts.items() if value)
-        streams.append(LSLStream(info, found.hostname(), found.uid(), predicate))
-    return sorted(streams, key=lambda stream: (stream.info.name, stream.hostname, stream.uid))
 
 
 class Inlet(Node):
@@ -321,9 +269,9 @@ class Outlet(Node):
         doc="How long receivers get to take the last samples before the outlet is gone.",
     )
 
-    _outlet: Any = None
-    _published: StreamInfo | None = None
-    _last_push = 0.0
+    def open(self) -> None:
+        """Have nothing published."""
+        self._publisher = Publisher()
 
     def prepare(self) -> None:
         """Make the outlet, unless there is one that says the same."""
@@ -334,38 +282,26 @@ class Outlet(Node):
             stype=self.stype or info.stype,
             # A derived stream carries its origin's identifier on: taken over, a receiver of
             # the origin might recover with this one.
-            source_id=self.source_id or f"rigmesh:{socket.gethostname()}:{info.name}",
+            source_id=self.source_id or made_source_id(info.name),
         )
-        if self._outlet is not None and wanted == self._published:
-            return
-        self.close()
-        self._outlet = library().StreamOutlet(
-            declared(wanted), self.chunk_size, max(1, math.ceil(self.buffer))
+        self._publisher.announce(
+            wanted, buffer=self.buffer, linger=self.linger, chunk_size=self.chunk_size
         )
-        self._published = wanted
 
     def process(self, chunk: Signal | Markers) -> None:
         """Publish a chunk."""
-        # To LSL, 0 means now and -1 means one period after the last.
-        stamps = [t if t > 0 else t + 1e-9 for t in chunk.timestamps.tolist()]
         data = self._texts(chunk) if isinstance(chunk, Markers) else chunk.data
-        self._outlet.push_chunk(data, stamps)
-        self._last_push = time.monotonic()
+        self._publisher.push(data, chunk.timestamps.tolist())
 
     def close(self) -> None:
         """Give receivers time for the last samples; remove the outlet."""
-        if self._outlet is None:
-            return
-        if self._last_push and self._outlet.have_consumers():
-            # liblsl drops what is not sent yet with the outlet, and cannot tell when it is sent.
-            time.sleep(max(0.0, self._last_push + self.linger - time.monotonic()))
-        self._outlet = None
+        self._publisher.close()
 
     def _texts(self, chunk: Markers) -> list[bytes]:
         n_channels = self.stream.info.n_channels
         if n_channels == 1:
-            return [text.encode("utf-8", "surrogateescape") for text in chunk.data]
-        flat = []
+            return as_bytes(chunk.data)
+        flat: list[str] = []
         for text in chunk.data:
             try:
                 row = json.loads(text)
@@ -376,5 +312,82 @@ class Outlet(Node):
                     f"{self.stream.info.name} has {n_channels} channels, so each marker is "
                     f"a JSON list of as many texts, not {text[:80]!r}"
                 )
-            flat += [str(part).encode("utf-8", "surrogateescape") for part in row]
-        return flat
+            flat += map(str, row)
+        return as_bytes(flat)
+
+
+class MarkerOutlet(Node):
+    """Publishes events as LSL markers, for a stimulator or presentation program that acts on them.
+
+    :class:`Outlet` publishes any stream as it is; this is the end of a loop. It chooses events and
+    says what each is called, always in one irregular channel of text, so that a receiver finds the
+    same stream whatever the loop gives. Markers are sent at once; liblsl runs in a process of its
+    own, so the loop never waits for a receiver.
+    """
+
+    detached = "lsl"
+
+    events = Input(Markers)
+
+    stream_name: str = param(default="rigmesh-events", min_length=1, doc="Name of the LSL stream.")
+    stype: str = param(default="Markers", doc="LSL's content type.")
+    source_id: str = param(
+        default="",
+        doc="What receivers find the stream by after a restart; made of the host and the stream's "
+        "name if empty.",
+    )
+    messages: dict[str, str] = param(
+        default={},
+        live=True,
+        doc="Texts of events and what is sent for each. If there are any, other events are not "
+        "sent; otherwise each is sent as it is.",
+        examples=[{"ripple": "S  1", "spindle": "S  2"}],
+    )
+    prefix: str = param(
+        default="", live=True, doc="Put before each text.", examples=["closed-loop/"]
+    )
+    stamps: Literal["event", "sent"] = param(
+        default="event",
+        live=True,
+        doc="Stamp markers with the time of the event, or with that of sending them.",
+    )
+    linger: Seconds = param(
+        default=0.5,
+        ge=0,
+        le=10,
+        doc="How long receivers get to take the last markers before the outlet is gone.",
+    )
+
+    n_sent: int = state(default=0, doc="Markers sent.")
+    n_left_out: int = state(default=0, doc="Events that `messages` does not name.")
+
+    def open(self) -> None:
+        """Have nothing published."""
+        self._publisher = Publisher()
+
+    def prepare(self) -> None:
+        """Make the outlet, unless there is one that says the same."""
+        info = StreamInfo.markers(
+            self.stream_name,
+            stype=self.stype,
+            source_id=self.source_id or made_source_id(self.stream_name),
+        )
+        self._publisher.announce(info, buffer=60.0, linger=self.linger)
+
+    def process(self, chunk: Markers) -> None:
+        """Publish the events that are to be."""
+        times, texts = chunk.timestamps.tolist(), chunk.data
+        if self.messages:
+            known = [at for at, text in enumerate(texts) if text in self.messages]
+            self.n_left_out += len(texts) - len(known)
+            times = [times[at] for at in known]
+            texts = [self.messages[texts[at]] for at in known]
+        if self.stamps == "sent":
+            times = [self.runtime.now] * len(times)
+        if texts:
+            self._publisher.push(as_bytes([self.prefix + text for text in texts]), times)
+            self.n_sent += len(texts)
+
+    def close(self) -> None:
+        """Give receivers time for the last markers; remove the outlet."""
+        self._publisher.close()

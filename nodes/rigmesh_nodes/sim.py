@@ -7,23 +7,28 @@ never stopped counting, is by then.
 
 from __future__ import annotations
 
-import functools
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from rigmesh import streams
-from rigmesh.errors import ParameterError, StreamFormatError
+from rigmesh.errors import ParameterError
 from rigmesh.node import Hz, Microvolts, Milliseconds, Node, Output, Seconds, param
 from rigmesh.streams import Chunk, StreamInfo, local_clock
+from rigmesh_nodes._sim_blocks import Blocks, random_of
+from rigmesh_nodes._sim_picture import frame_number, picture
+from rigmesh_nodes._sim_ripples import HALF_BAND, RippleTrain, Rippling
+from rigmesh_nodes._sim_spikes import Spiking, Units
+from rigmesh_nodes._sim_waves import Head, Sines
 
-__all__ = ["EEG", "Blocks", "Camera", "Markers", "Oscillators", "frame_number"]
+__all__ = [
+    "EEG", "Blocks", "Camera", "Markers", "Oscillators", "Ripples", "Spikes", "frame_number",
+]  # fmt: skip
 
-Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
@@ -31,7 +36,6 @@ _TEN_TWENTY = [
     "Fp1", "Fp2", "F7", "F3", "Fz", "F4", "F8", "T7", "C3", "Cz", "C4", "T8", "P7", "P3", "Pz",
     "P4", "P8", "O1", "O2",
 ]  # fmt: skip
-_ALPHA_AT = {"O": 1.0, "P": 0.7, "C": 0.4, "T": 0.4}
 
 
 class _Device(Node):
@@ -49,7 +53,7 @@ class _Device(Node):
     """Samples per second; set by `prepare`."""
     _chunk_size = 1
 
-    def acquire(self) -> Iterator[Chunk]:
+    def acquire(self) -> Iterator[Chunk | None]:
         """Emit all that is due, never less: who falls behind catches up chunk by chunk."""
         start, first = 0.0, 0
         if self.paced:
@@ -57,7 +61,7 @@ class _Device(Node):
             start = self.runtime.run_start
             if self.runtime.context.get("resumed"):  # it counted on while we were dead
                 first = max(0, math.ceil((local_clock() - start) * self._rate))
-            for output in self.bound_outputs():
+            for output in self._counted():
                 output.announce(output.info, device_index=first)
         end = first + self.n_samples if self.n_samples else sys.maxsize
         while first < end:
@@ -66,52 +70,24 @@ class _Device(Node):
             chunk = self._chunk(numbers, stamps)  # before it is due: making it delays nothing
             if self.paced and not self.wait_until(float(stamps[-1])):
                 return
-            yield chunk
+            yield self._emit(chunk, numbers)
             first += len(numbers)
+
+    def _counted(self) -> Iterable[Output[Chunk]]:
+        """Return the outputs that give what is counted; any other emits in `_emit`."""
+        return self.bound_outputs()
 
     def _times(self, numbers: Numbers) -> Floats:
         """Return the times of samples since the start, in seconds."""
         return numbers / self._rate
 
+    def _emit(self, chunk: Chunk, numbers: Numbers) -> Chunk | None:
+        """Return a chunk that is due, or push it, and what goes with it."""
+        return chunk
+
     def _chunk(self, numbers: Numbers, stamps: Floats) -> Chunk:
         """Make the chunk of consecutive sample numbers."""
         raise NotImplementedError
-
-
-class Blocks:
-    """Samples that are a pure function of their number, made one block at a time.
-
-    Parameters
-    ----------
-    make : callable
-        Makes the samples of a block, an array of the shape (size, ...), from its number.
-    size : int
-        Samples in a block.
-
-    Notes
-    -----
-    A block is always made whole: vector instructions may give other last bits to an array of
-    another length, and random numbers can be had for a block but not for a sample.
-    """
-
-    def __init__(self, make: Callable[[int], Array], size: int) -> None:
-        self._make = make
-        self._size = size
-        self._number = -1
-        self._block: Array = np.empty(0)
-
-    def __call__(self, first: int, stop: int) -> Array:
-        """Return the samples ``first`` to ``stop - 1``, read-only."""
-        size = self._size
-        parts = []
-        for number in range(first // size, (stop - 1) // size + 1):
-            if number != self._number:
-                self._block = self._make(number)
-                self._block.flags.writeable = False
-                self._number = number
-            begin = number * size
-            parts.append(self._block[max(first - begin, 0) : stop - begin])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class _Amplifier(_Device):
@@ -139,6 +115,27 @@ class _Amplifier(_Device):
         return streams.Signal(self._samples(int(numbers[0]), int(numbers[-1]) + 1), stamps)
 
 
+class _Truthful(_Amplifier):
+    """Tells by markers what is in its channels."""
+
+    truth = Output(streams.Markers)
+
+    def _set_up_truth(self, marks: Callable[[int, int], list[tuple[int, str]]]) -> None:
+        self._marks = marks
+        self.truth.announce(StreamInfo.markers("truth"))
+
+    def _counted(self) -> Iterable[Output[Any]]:
+        return [self.signal]
+
+    def _emit(self, chunk: Chunk, numbers: Numbers) -> None:
+        stamps, first = chunk.raw_timestamps, int(numbers[0])
+        self.signal.push(streams.Signal(chunk.data, stamps))
+        marks = self._marks(first, int(numbers[-1]) + 1)
+        if marks:
+            times = stamps[[at - first for at, _ in marks]]
+            self.truth.push(streams.Markers([text for _, text in marks], times))
+
+
 class Oscillators(_Amplifier):
     """Sines with white noise, as an amplifier of any size gives them.
 
@@ -164,51 +161,12 @@ class Oscillators(_Amplifier):
 
     def prepare(self) -> None:
         """Announce the channels."""
-        self._set_up(Blocks(_Sines(self).block, _Sines.SIZE), self.n_channels, self.dtype)
-
-
-class _Sines:
-    """The samples of :class:`Oscillators`: 384 channels at 30 kHz take a third of a core."""
-
-    SIZE = 256
-
-    def __init__(self, node: Oscillators) -> None:
-        self._node = node
-        self._dtype = np.dtype(node.dtype)
-        # float32 holds every int16, and its noise costs half.
-        wide = node.dtype in ("float64", "int32")
-        self._work: type[np.float32 | np.float64] = np.float64 if wide else np.float32
-        frequencies = np.array(node.frequencies[: node.n_channels])
-        turns = np.multiply.outer(np.arange(self.SIZE), frequencies) / node.sampling_rate
-        self._sin = node.amplitude * np.sin(2 * np.pi * turns)
-        self._cos = node.amplitude * np.cos(2 * np.pi * turns)
-        self._frequencies = frequencies
-        self._which = np.arange(node.n_channels) % len(frequencies)
-
-    def block(self, number: int) -> Array:
-        """Return a block, shape (SIZE, n_channels)."""
-        node = self._node
-        first = number * self.SIZE
-        # The remainder is exact where a product of hours and kilohertz would lose the phase;
-        # the sum of angles needs no sine a sample.
-        angle = 2 * np.pi * ((first * self._frequencies) % node.sampling_rate) / node.sampling_rate
-        waves = (self._sin * np.cos(angle) + self._cos * np.sin(angle)).astype(self._work)
-        data = waves.take(self._which, axis=1)
-        if node.noise:
-            noise = _random(node.seed, number).standard_normal(data.shape, self._work)
-            noise *= node.noise
-            data += noise
-        if self._dtype.kind == "i":
-            limits = np.iinfo(self._dtype)
-            np.rint(data, out=data)
-            np.clip(data, limits.min, limits.max, out=data)
-        result: Array = data.astype(self._dtype, copy=False)
-        if node.sample_number:
-            numbers = np.arange(first, first + self.SIZE)
-            if node.dtype == "float32":
-                numbers %= 2**24  # it cannot count further
-            result[:, 0] = numbers.astype(self._dtype)
-        return result
+        sines = Sines(
+            self.frequencies, self.sampling_rate, n_channels=self.n_channels,
+            amplitude=self.amplitude, noise=self.noise, dtype=self.dtype,
+            sample_number=self.sample_number, seed=self.seed,
+        )  # fmt: skip
+        self._set_up(Blocks(sines.block, Sines.SIZE), self.n_channels, self.dtype)
 
 
 class EEG(_Amplifier):
@@ -238,59 +196,12 @@ class EEG(_Amplifier):
                 f"{self.name}.alpha_frequency is below half the sampling rate of "
                 f"{self.sampling_rate:g} Hz; found {self.alpha_frequency:g} Hz"
             )
-        head = _Head(self)
+        head = Head(
+            self.channels, self.sampling_rate, background=self.background, alpha=self.alpha,
+            alpha_frequency=self.alpha_frequency, line_noise=self.line_noise,
+            line_frequency=self.line_frequency, seed=self.seed,
+        )  # fmt: skip
         self._set_up(Blocks(head.block, head.size), self.channels, "float32", stype="EEG")
-
-
-class _Head:
-    """The samples of :class:`EEG`."""
-
-    SECONDS = 2.0
-    """Length of a block; the slowest wave is twice as long."""
-    COMMON = 0.8
-    """Share of the background that all electrodes have in common: volume conduction."""
-
-    def __init__(self, node: EEG) -> None:
-        self.size = max(8, round(self.SECONDS * node.sampling_rate))
-        self._node = node
-        frequencies = np.fft.rfftfreq(2 * self.size, 1 / node.sampling_rate)
-        frequencies[0] = np.inf  # no offset
-        self._pink = self._normed(frequencies**-0.5)
-        self._alpha = self._normed(np.exp(-0.5 * (frequencies - node.alpha_frequency) ** 2))
-        self._alpha_at = np.array([_ALPHA_AT.get(name[:1], 0.2) for name in node.channels])
-        fade = np.pi / 2 * (np.arange(self.size)[:, None] + 0.5) / self.size
-        self._fade_in, self._fade_out = np.sin(fade), np.cos(fade)
-        self._piece = functools.lru_cache(maxsize=1)(self._make_piece)  # each serves two blocks
-
-    def block(self, number: int) -> Array:
-        """Return a block, shape (size, n_channels): one piece of noise fades into the next."""
-        node = self._node
-        data = self._fade_out * self._piece(number)[self.size :]
-        data += self._fade_in * self._piece(number + 1)[: self.size]
-        if node.line_frequency < node.sampling_rate / 2:
-            numbers = np.arange(number * self.size, (number + 1) * self.size)
-            turns = (numbers * node.line_frequency) % node.sampling_rate / node.sampling_rate
-            data += node.line_noise * np.sin(2 * np.pi * turns)[:, None]
-        return data.astype(np.float32)
-
-    def _make_piece(self, number: int) -> Array:
-        """Return noise that is as long as two blocks and of the same strength all along."""
-        node = self._node
-        n_channels = len(node.channels)
-        shape = len(self._pink), n_channels + 2, 2
-        spectrum = _random(node.seed, number).standard_normal(shape, np.float32).view("c8")[..., 0]
-        spectrum[:, :-1] *= self._pink
-        spectrum[:, -1:] *= self._alpha
-        waves = np.fft.irfft(spectrum, 2 * self.size, axis=0)
-        own, common, alpha = waves[:, :n_channels], waves[:, -2:-1], waves[:, -1:]
-        background = math.sqrt(1 - self.COMMON**2) * own + self.COMMON * common
-        return node.background * background + node.alpha * self._alpha_at * alpha
-
-    def _normed(self, shape: Array) -> Array:
-        """Scale a spectrum so that random phases give a wave with an RMS of 1."""
-        shape[-1] = 0.0
-        shape *= self.size / np.linalg.norm(shape)
-        return shape[:, None]
 
 
 class Camera(_Device):
@@ -318,45 +229,10 @@ class Camera(_Device):
         )
 
     def _chunk(self, numbers: Numbers, stamps: Floats) -> Chunk:
-        return streams.Frames(self._picture(int(numbers[0]))[None], stamps)
-
-    def _picture(self, number: int) -> npt.NDArray[np.uint8]:
+        number = int(numbers[0])
         angle = 2 * np.pi * number / self.sampling_rate / self.spot_period
-        columns = np.arange(self.width, dtype=np.float32) - self.width * (0.5 + 0.3 * np.cos(angle))
-        rows = np.arange(self.height, dtype=np.float32) - self.height * (0.5 + 0.3 * np.sin(angle))
-        radius = min(self.width, self.height) / 20
-        spot = np.outer(np.exp(-((rows / radius) ** 2)), np.exp(-((columns / radius) ** 2)))
-        picture = (16 + 239 * spot).astype(np.uint8)
-        bits = np.unpackbits(np.array([number % 2**32], dtype=">u4").view(np.uint8))
-        picture[:32, :64] = np.kron(255 * bits.reshape(4, 8), np.ones((8, 8), dtype=np.uint8))
-        return np.repeat(picture[:, :, None], 3, axis=2) if self.rgb else picture
-
-
-def frame_number(frame: Array) -> int:
-    """Read the number that :class:`Camera` wrote into a frame.
-
-    Parameters
-    ----------
-    frame : ndarray, shape (height, width) or (height, width, n_colours)
-        One frame, values from 0 to 255.
-
-    Returns
-    -------
-    int
-        The number, modulo 2**32.
-
-    Raises
-    ------
-    StreamFormatError
-        If the frame is too small to have one.
-    """
-    if frame.ndim not in (2, 3) or frame.shape[0] < 32 or frame.shape[1] < 64:
-        raise StreamFormatError(
-            f"a frame number takes 32 rows of 64 pixels; this frame has the shape {frame.shape}"
-        )
-    blocks = frame[:32, :64].reshape(4, 8, 8, 8, -1)
-    bits = blocks.mean(axis=(1, 3, 4)) > 127
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+        frame = picture(number, angle=angle, width=self.width, height=self.height, rgb=self.rgb)
+        return streams.Frames(frame[None], stamps)
 
 
 class Markers(_Device):
@@ -387,7 +263,7 @@ class Markers(_Device):
         self.markers.announce(StreamInfo.markers("markers"))
 
     def _times(self, numbers: Numbers) -> Floats:
-        delays = [_random(self.seed, int(n)).random() for n in numbers]
+        delays = [random_of(self.seed, int(n)).random() for n in numbers]
         return numbers * self.period + self.jitter * np.array(delays)
 
     def _chunk(self, numbers: Numbers, stamps: Floats) -> Chunk:
@@ -395,6 +271,104 @@ class Markers(_Device):
         return streams.Markers(list(texts), stamps)
 
 
-def _random(seed: int, number: int) -> np.random.Generator:
-    """Return the random numbers of a block: those of a counter, whatever was drawn before."""
-    return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, number, 0]))
+class Ripples(_Truthful):
+    """Hippocampal field potential: 1/f noise with ripples at known times.
+
+    The output ``truth`` tells when each ripple begins and when it is at its peak, by the texts
+    ``onset 12`` and ``peak 12``: they are stamped like the samples of that moment. Every stretch of
+    1 / `rate` seconds has one ripple, somewhere from 20 to 80 % of it. The envelope is a Gaussian,
+    the ripple is the same on all channels; a quarter of the noise's power is common to them.
+    """
+
+    n_channels: int = param(default=4, ge=1, doc="Number of channels.")
+    sampling_rate: Hz = param(default=1250.0, gt=0, doc="Samples per second.")
+    background: Microvolts = param(default=100.0, gt=0, doc="RMS of the 1/f noise.")
+    rate: Hz = param(default=1.0, gt=0, doc="Ripples per second.")
+    amplitude: float = param(
+        default=5.0,
+        ge=0,
+        doc="Peak of the ripples, in standard deviations of the noise within 50 Hz of their "
+        "frequency.",
+    )
+    frequency: Hz = param(default=200.0, gt=0, doc="Frequency of the ripples.")
+    duration: Milliseconds = param(
+        default=80.0,
+        gt=0,
+        doc="Four standard deviations of a ripple's envelope, from two before its peak on; at most "
+        "40 % of a stretch.",
+    )
+
+    def prepare(self) -> None:
+        """Announce the channels and the truth."""
+        if self.frequency + HALF_BAND >= self.sampling_rate / 2:
+            raise ParameterError(
+                f"{self.name}.frequency is {HALF_BAND:g} Hz or more below half the sampling rate "
+                f"of {self.sampling_rate:g} Hz; found {self.frequency:g} Hz"
+            )
+        longest = 1e3 * RippleTrain.LONGEST / self.rate
+        if self.duration > longest:
+            raise ParameterError(
+                f"{self.name}.duration is at most {longest:g} ms at a rate of {self.rate:g} Hz, or "
+                f"ripples would overlap; found {self.duration:g} ms"
+            )
+        train = RippleTrain(
+            rate=self.rate, duration=self.duration / 1e3, frequency=self.frequency,
+            sampling_rate=self.sampling_rate, seed=self.seed,
+        )  # fmt: skip
+        samples = Rippling(
+            train, n_channels=self.n_channels, background=self.background,
+            amplitude=self.amplitude, frequency=self.frequency, sampling_rate=self.sampling_rate,
+            seed=self.seed,
+        )  # fmt: skip
+        self._set_up(Blocks(samples.block, samples.size), self.n_channels, "float32", stype="LFP")
+        self._set_up_truth(train.marks)
+
+
+class Spikes(_Truthful):
+    """Extracellular signal: spikes of known units, in white noise on a slow background.
+
+    The output ``truth`` has a marker for each spike, stamped like the sample with its trough. Its
+    text is JSON: ``{"unit": 2, "channel": 3, "sample": 48213}``, where units count from 1, channels
+    from 0, and samples as the device counts them. Units sit at equal distances along the channels
+    and differ in shape; each fires as a Poisson process with a dead time.
+    """
+
+    n_channels: int = param(default=4, ge=1, doc="Number of channels, in a row.")
+    sampling_rate: Hz = param(default=30_000.0, ge=5000, doc="Samples per second.")
+    noise: Microvolts = param(default=10.0, gt=0, doc="Standard deviation of the white noise.")
+    lfp: Microvolts = param(
+        default=50.0,
+        ge=0,
+        doc="RMS of the slow background, whose power falls with the square of the frequency.",
+    )
+    n_units: int = param(default=3, ge=1, doc="Number of units.")
+    snr: list[float] = param(
+        default=[8.0],
+        min_length=1,
+        doc="Trough of the spikes at the unit's own channel, in standard deviations of the white "
+        "noise; one a unit, then over again.",
+    )
+    spread: float = param(
+        default=1.0, gt=0, doc="Distance, in channels, over which a spike fades to 1/e."
+    )
+    rate: Hz = param(default=10.0, gt=0, doc="Spikes per second of each unit.")
+    refractory: Milliseconds = param(default=2.0, ge=0, doc="Dead time of a unit after a spike.")
+
+    def prepare(self) -> None:
+        """Announce the channels and the truth."""
+        if self.rate * self.refractory > 500:
+            raise ParameterError(
+                f"{self.name}.rate is at most {500 / self.refractory:g} Hz at a refractory time of "
+                f"{self.refractory:g} ms; found {self.rate:g} Hz"
+            )
+        units = Units(
+            n_units=self.n_units, n_channels=self.n_channels, spread=self.spread,
+            peaks=[self.noise * snr for snr in self.snr], firing_rate=self.rate,
+            refractory=self.refractory / 1e3, sampling_rate=self.sampling_rate, seed=self.seed,
+        )  # fmt: skip
+        samples = Spiking(
+            units, n_channels=self.n_channels, noise=self.noise, lfp=self.lfp,
+            sampling_rate=self.sampling_rate, seed=self.seed,
+        )  # fmt: skip
+        self._set_up(Blocks(samples.block, Spiking.SIZE), self.n_channels, "float32")
+        self._set_up_truth(units.marks)

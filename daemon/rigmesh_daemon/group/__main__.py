@@ -18,6 +18,8 @@ from rigmesh_proto.v1.control_pb2 import LogRecord
 
 __all__ = ["main"]
 
+_DEEPEST = 10_000
+
 
 class _Forwarder(logging.Handler):
     """Sends log records to the daemon."""
@@ -67,6 +69,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     faulthandler.enable()
+    # A chain of nodes is one nested call, three frames a node; they take no room on the C stack.
+    sys.setrecursionlimit(_DEEPEST)
     own = dict(_load(where) for where in arguments.load)
     control = GroupControl(arguments.name, arguments.socket, own, shared=arguments.shared)
     logging.basicConfig(level=logging.INFO, handlers=[_Forwarder(control)], format="%(message)s")

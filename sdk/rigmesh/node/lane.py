@@ -13,6 +13,8 @@ from rigmesh.streams import local_clock
 
 __all__ = ["Lane", "Timers"]
 
+_LONGEST_WAIT = 3600.0
+
 _get_ident = threading.get_ident
 _now = time.monotonic_ns
 
@@ -112,7 +114,9 @@ class Timers:
         while True:
             with self._changed:
                 while not self._closed and (not self._heap or self._heap[0][0] > local_clock()):
-                    self._changed.wait(self._heap[0][0] - local_clock() if self._heap else None)
+                    rest = self._heap[0][0] - local_clock() if self._heap else None
+                    # The system refuses to wait for some hundred years, and so for ever.
+                    self._changed.wait(None if rest is None else min(rest, _LONGEST_WAIT))
                 if self._closed:
                     return
                 _, _, callback = heapq.heappop(self._heap)

@@ -116,10 +116,10 @@ class RingWriter:
         received : int
             When it came in, in ns of the local clock; 0: now.
         """
-        if self._blocking:
+        ring, now = self.ring, _now()
+        if self._blocking and not self._has_room(chunk):
             self._send_with_patience(chunk, received)
             return
-        ring, now = self.ring, _now()
         ring.header.stamp(ring.written + len(chunk.raw_timestamps), received or now, now)
         ring.write(chunk)
         if ring.header.words[_READERS_CHANGED] != self._readers_seen:
@@ -181,6 +181,14 @@ class RingWriter:
                 self._bells[name] = self._open_bell(name)
         self._ring_bells = [bell.ring for bell in self._bells.values()]
         self._slowest = self._find_slowest()
+
+    def _has_room(self, chunk: Chunk) -> bool:
+        """Whether a chunk fits at once, by what is known of the slowest reader."""
+        self._look_at_readers()
+        ring = self.ring
+        return len(chunk.raw_timestamps) <= ring.patient_step and ring.has_room(
+            chunk, self._slowest
+        )
 
     def _send_with_patience(self, chunk: Chunk, received: int) -> None:
         ring, step = self.ring, self.ring.patient_step

@@ -152,3 +152,14 @@ def test_timers_may_be_closed_by_one_of_them() -> None:
     timers.call_at(0, close)
 
     assert ran.wait(10)
+
+
+def test_a_timer_that_is_never_due_keeps_no_other_from_running() -> None:
+    timers, ran = Timers(), threading.Event()
+    timers.call_at(float("inf"), lambda: None)
+    timers.call_at(1e300, lambda: None)
+
+    timers.call_at(0.0, ran.set)
+
+    assert ran.wait(20)
+    timers.close()

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.signal import butter, iirnotch, lfilter, sosfilt
+from scipy.signal import butter, firwin, iirnotch, lfilter, sosfilt
 
 from rigmesh.errors import NodeError, ParameterError
 from rigmesh.node import InputLink, Node
 from rigmesh.node.testing import NodeTests, chunked, collect, run, sine
 from rigmesh.streams import Signal, StreamInfo
-from rigmesh_nodes.filters import BandPass, HighPass, LowPass, Notch, SosFilter
+from rigmesh_nodes.filters import FIR, BandPass, Biquads, HighPass, LowPass, Notch, SosFilter
 
 
 def noise(dtype: str = "float64", sampling_rate: float = 1000.0) -> Signal:
@@ -40,6 +40,21 @@ class TestBandPass(NodeTests):
 
 class TestNotch(NodeTests):
     make = Notch
+    feed = noise("int16")
+
+
+class TestBiquads(NodeTests):
+    make = partial(Biquads, sos=butter(5, 40, fs=1000, output="sos").tolist())
+    feed = noise("int16")
+
+
+class TestFIR(NodeTests):
+    make = partial(FIR, coefficients=firwin(33, 0.2).tolist())
+    feed = noise("float32")
+
+
+class TestGain(NodeTests):
+    make = partial(FIR, coefficients=[0.99])
     feed = noise("int16")
 
 
@@ -93,9 +108,15 @@ def test_a_filter_passes_what_it_should_and_nothing_else(
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [("int16", "float64"), ("uint8", "float64"), ("float64", "float64"), ("float32", "float32")],
+    [
+        ("int16", "float32"),
+        ("uint8", "float32"),
+        ("float32", "float32"),
+        ("int32", "float64"),
+        ("float64", "float64"),
+    ],
 )
-def test_integers_become_float64_and_floats_stay(given: str, expected: str) -> None:
+def test_what_float32_holds_comes_out_as_float32(given: str, expected: str) -> None:
     feed = noise()
     feed = Signal(feed.data.astype(given), feed.raw_timestamps)
     outputs = collect(LowPass(), feed)
@@ -121,6 +142,13 @@ REFUSED: list[tuple[Callable[[], Node], str]] = [
     (partial(BandPass, low=8, high=510), "high is below half .* 1000 Hz; found 510 Hz"),
     (partial(BandPass, low=12, high=8), "low is below high; found 12 Hz and 8 Hz"),
     (partial(Notch, frequency=500), "frequency is below half .* 1000 Hz; found 500 Hz"),
+    (partial(Biquads, sos=[[1.0, 0, 0, 1, 0]]), r"sos\.0 is six numbers, .* found \[1\.0, 0\.0, "),
+    (partial(Biquads, sos=[[1.0, 0, 0, 0, 0, 0]]), "is six numbers, of which the fourth is not 0"),
+    (partial(Biquads, sos=[[1.0, 0, 0, 1, -1, 0]]), "is stable, .* found a1 -1 and a2 0"),
+    (
+        partial(FIR, coefficients=[1.0, np.nan]),
+        r"coefficients are finite numbers; found \[1\.0, nan",
+    ),
 ]
 
 
