@@ -15,7 +15,7 @@ from rigmesh.node._feeding import chunked, markers, sine, split
 from rigmesh.node.base import Node
 from rigmesh.node.ports import InputLink, Output
 from rigmesh.node.runner import NodeRunner, NodeState
-from rigmesh.streams import Cause, Chunk, ClockModel, Frames, Gap, Markers, StreamInfo
+from rigmesh.streams import Cause, Chunk, ClockModel, Frames, Gap, Markers, Signal, StreamInfo
 
 __all__ = [
     "Collector",
@@ -332,11 +332,14 @@ class NodeTests:
 
     def test_chunk_sizes_do_not_change_the_result(self) -> None:
         """Feed the same samples in many cuts; the results are equal."""
-        from hypothesis import given, settings
+        from hypothesis import example, given, settings
         from hypothesis import strategies as st
 
         sizes = st.lists(st.integers(1, max(2, len(self.feed) // 2)), max_size=12)
 
+        # Cuts that few random ones come near, and that devices make.
+        @example([1] * 64)
+        @example([7] * min(len(self.feed) // 7, 1000))
         @settings(max_examples=25, deadline=None)
         @given(sizes)
         def cut(sizes: list[int]) -> None:
@@ -344,6 +347,19 @@ class NodeTests:
             self._check_same(self._whole, result)
 
         cut()
+
+    def test_channels_do_not_know_of_each_other(self) -> None:
+        """Feed a class that says so (`channel_wise`) more channels; those before are the same."""
+        feed = self.feed
+        if not (type(type(self).make()).channel_wise and isinstance(feed, Signal)):
+            return
+        n = feed.data.shape[1]
+        alone = run(type(self).make(), Signal(feed.data, feed.raw_timestamps))
+        both = np.hstack((feed.data, feed.data[:, ::-1]))
+        stacked = run(type(self).make(), Signal(both, feed.raw_timestamps))
+        if isinstance(alone, Signal):
+            for found in (stacked.data[:, :n], stacked.data[:, n:][:, ::-1]):
+                np.testing.assert_allclose(found, alone.data, rtol=1e-6, atol=1e-9)
 
     def test_every_public_name_is_documented(self) -> None:
         """The class has a docstring; every parameter says what it does."""
