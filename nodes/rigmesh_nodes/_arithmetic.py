@@ -108,9 +108,11 @@ def hold_finite(data: Array, held: Array) -> tuple[Array, Array, Array]:
         The last finite samples of these.
     """
     is_bad = ~np.isfinite(data)
+    if not is_bad.any():
+        return data, is_bad, data[-1].copy()
     rows = np.concatenate([held[None], data])
-    if is_bad.any():
-        known = np.where(is_bad, 0, np.arange(1, len(rows))[:, None])
-        np.maximum.accumulate(known, axis=0, out=known)
-        rows[1:] = np.take_along_axis(rows, known, axis=0)
-    return rows[1:], is_bad, rows[-1].copy()
+    known = np.zeros(rows.shape, np.intp)
+    known[1:] = np.where(is_bad, 0, np.arange(1, len(rows))[:, None])
+    np.maximum.accumulate(known, axis=0, out=known)
+    rows = np.take_along_axis(rows, known, axis=0)
+    return rows[1:], is_bad, rows[-1]

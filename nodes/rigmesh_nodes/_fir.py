@@ -118,6 +118,8 @@ def scale(taps: Array, x: Array, y: Array) -> int:
 
 def convolve_in_numpy(taps: Array, memory: Array, x: Array, y: Array, first: int, step: int) -> int:
     """Do as `convolve`, with a memory of one block as wide as the signal."""
+    if not len(x):
+        return 0
     past = memory[0]
     held = past[-1] if len(past) else np.zeros(x.shape[1], memory.dtype)
     finite, is_bad, _ = hold_finite(x.astype(memory.dtype), held)

@@ -129,6 +129,7 @@ def _compile(function: Callable[P, R], signature: tuple[Any, ...]) -> Callable[P
             dispatcher = numba.njit(function)
     dispatcher.compile(signature)
     dispatcher.disable_compile()
+    # Its `entry_point` would save 0.6 µs a call, and take a strided array for a contiguous one.
     compiled: Callable[P, R] = dispatcher
     return compiled
 

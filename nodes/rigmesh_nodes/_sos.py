@@ -122,6 +122,8 @@ def cascade(sections: Array, memory: Array, x: Array, y: Array, settles: bool) -
 
 def cascade_of_scipy(sections: Array, memory: Array, x: Array, y: Array, settles: bool) -> int:
     """Do as `cascade`, with a memory of one block as wide as the signal."""
+    if not len(x):
+        return 0
     n_sections, n_channels = len(sections), x.shape[1]
     states, held = memory[0, :-1], memory[0, -1]
     finite, is_bad, held[:] = hold_finite(x.astype(memory.dtype), held)

@@ -70,6 +70,7 @@ class Subscription:
         self.lost: Counter[str] = Counter()
         self.delivered = 0
         self.latency = Histogram()
+        self._latencies = self.latency.counts
         self._runner = runner
         self._port = port
         self._deliver = runner.handler(port.name)
@@ -116,7 +117,7 @@ class Subscription:
         self._lossless = lossless or self._port.lossless
         self._over = False
         self._last_stamps = None
-        self.latency = Histogram()
+        self.latency.clear()
         self._end = self._resume = None
         self._fresh = True
         self._queue.clear()
@@ -249,7 +250,8 @@ class Subscription:
         return Gap(Cause.RESTART, epoch, first, 0, exact=False)
 
     def _take(self, reader: RingReader, chunk: Chunk) -> None:
-        if self._is_first and len(chunk):
+        n = len(chunk.raw_timestamps)
+        if self._is_first and n:
             self._is_first = False
             gap = self._gap_to(reader)
             self._resume = self._end = None
@@ -257,24 +259,23 @@ class Subscription:
                 chunk.gaps = self._restart_gaps(chunk, gap)
         if chunk.gaps:
             self._count_gaps(chunk)
-        n = len(chunk.raw_timestamps)
         received = published = 0
         if n:
             self._last_stamps, self._last_clock = chunk.raw_timestamps, chunk.clock
             self.delivered += n
             received, published = reader.stamps_of(chunk.index)
-        lane = self._runner.lane
+        lane, is_lossless = self._runner.lane, self._port.lossless
+        if is_lossless:
+            self._note_produced(reader)
         lane.enter()
         try:
             lane.begin(received)
             if published:
-                self.latency.counts[bin_of(lane.mark - published)] += 1
-            if self._port.lossless:
-                self._note_produced(reader)
+                self._latencies[bin_of(lane.mark - published)] += 1
             self._deliver(chunk)
         finally:
             lane.leave()
-        if not self._port.lossless:
+        if not is_lossless:
             reader.release()
 
     @property

@@ -15,6 +15,7 @@ from rigmesh.cli.console import ERR, FAILED, WRONG_USE
 from rigmesh.cli.doctor import doctor
 from rigmesh.cli.files import info, recover
 from rigmesh.cli.graph import graph
+from rigmesh.cli.latency import latency
 from rigmesh.cli.live import call, get, set_values
 from rigmesh.cli.look import nodes, schema, status, streams
 from rigmesh.cli.run import record, replay, run
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 
 for command in (
-    run, record, replay, nodes, streams, status, info, recover, schema, doctor,
+    run, latency, record, replay, nodes, streams, status, info, recover, schema, doctor,
 ):  # fmt: skip
     app.command()(command)
 app.command("new-node")(new_node)

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from rigmesh.errors import GraphError, near_miss
+from rigmesh.errors import GraphError, UnknownName, near_miss
 from rigmesh.graph.document import read_document
-from rigmesh.graph.model import NAME, AliasFile, GraphFile, GroupFile, NodeFile
+from rigmesh.graph.model import (
+    NAME,
+    AliasFile,
+    GraphFile,
+    GroupFile,
+    LatencyFile,
+    LimitsFile,
+    NodeFile,
+)
 from rigmesh.graph.ranges import has_range, names_of, streams_of
-from rigmesh.graph.spec import AliasSpec, GraphSpec, GroupSpec, NodeSpec
+from rigmesh.graph.spec import (
+    MAIN,
+    AliasSpec,
+    GraphSpec,
+    GroupSpec,
+    LatencySpec,
+    NodeSpec,
+    split_port,
+)
 from rigmesh.node.registry import NodeType
 
 __all__ = ["dump_graph", "graph_schema", "load_graph", "parse_graph", "parse_setting"]
@@ -60,12 +77,19 @@ def parse_graph(text: str, *, source: str = "") -> GraphSpec:
     except ValidationError as error:
         raise _located(_explain(error), places) from error
     problems: list[tuple[str, str]] = []
-    nodes = _by_name(_nodes(file, problems), lines, problems)
+    nodes = _by_name("nodes", file.nodes, lines, problems)
     aliases = {
         name: AliasSpec(_states(name, alias.states, problems), alias.write, alias.doc)
         for name, alias in file.aliases.items()
     }
-    for kind, names in (("groups", file.groups), ("nodes", nodes), ("aliases", aliases)):
+    latency = None
+    named: list[tuple[str, Iterable[str]]] = [
+        ("groups", file.groups), ("nodes", nodes), ("aliases", aliases)
+    ]  # fmt: skip
+    if file.latency is not None:
+        latency = _latency(file.latency, nodes, lines, problems)
+        named.append(("latency.nodes", latency.nodes))
+    for kind, names in named:
         problems += [
             (f"{kind}.{name}", "a name begins with a letter and goes on with up to 63 letters, "
              "digits, _ and -")
@@ -82,15 +106,18 @@ def parse_graph(text: str, *, source: str = "") -> GraphSpec:
         },
         nodes=nodes,
         aliases=aliases,
+        latency=latency,
         lines=lines,
         source=source,
     )
 
 
-def _nodes(file: GraphFile, problems: list[tuple[str, str]]) -> Iterator[tuple[str, NodeSpec]]:
+def _nodes(
+    at: str, nodes: Mapping[str, NodeFile], problems: list[tuple[str, str]]
+) -> Iterator[tuple[str, NodeSpec]]:
     """Yield each node with its name in the file, which may be a range of several."""
-    for written, node in file.nodes.items():
-        path = f"nodes.{written}"
+    for written, node in nodes.items():
+        path = f"{at}.{written}"
         names = _tried(names_of, written, path, problems)
         if has_range(written) and node.replicate > 1:
             problems.append((f"{path}.replicate", "a range of names cannot be replicated, too"))
@@ -101,13 +128,13 @@ def _nodes(file: GraphFile, problems: list[tuple[str, str]]) -> Iterator[tuple[s
             ]
             for port, streams in node.inputs.items()
         }
-        for at, name in enumerate(names):
+        for number, name in enumerate(names):
             spec = NodeSpec(
                 name=name,
                 type=node.type,
                 group=node.group,
                 params=node.params,
-                inputs={port: tuple(each[at] for each in of) for port, of in shared.items()},
+                inputs={port: tuple(each[number] for each in of) for port, of in shared.items()},
                 overflow=node.overflow,
                 replicate=node.replicate,
             )
@@ -115,25 +142,73 @@ def _nodes(file: GraphFile, problems: list[tuple[str, str]]) -> Iterator[tuple[s
 
 
 def _by_name(
-    written: Iterable[tuple[str, NodeSpec]],
+    at: str,
+    written: Mapping[str, NodeFile],
     lines: dict[str, int],
     problems: list[tuple[str, str]],
 ) -> dict[str, NodeSpec]:
     made: dict[str, str] = {}
     nodes: dict[str, NodeSpec] = {}
-    for key, node in written:
+    for key, node in _nodes(at, written, problems):
         if node.name in made:
             problems.append(
-                (f"nodes.{key}", f"makes the node {node.name}, which {made[node.name]} makes, too")
+                (f"{at}.{key}", f"makes the node {node.name}, which {made[node.name]} makes, too")
             )
         made[node.name] = key
         nodes[node.name] = node
         if key != node.name:
-            path = f"nodes.{key}"
+            path = f"{at}.{key}"
             below = {k: n for k, n in lines.items() if k == path or k.startswith(f"{path}.")}
             for k, line in below.items():
-                lines.setdefault(f"nodes.{node.name}{k.removeprefix(path)}", line)
+                lines.setdefault(f"{at}.{node.name}{k.removeprefix(path)}", line)
     return nodes
+
+
+def _latency(
+    file: LatencyFile,
+    nodes: Mapping[str, NodeSpec],
+    lines: dict[str, int],
+    problems: list[tuple[str, str]],
+) -> LatencySpec:
+    own = _by_name("latency.nodes", file.nodes, lines, problems)
+    known = {**nodes, **own}
+    for name, node in own.items():
+        if name in nodes and node.group == MAIN:
+            own[name] = replace(node, group=nodes[name].group)
+    for output, into in file.loopback.items():
+        for end in (output, into):
+            path, (name, param) = f"latency.loopback.{output}", split_port(end)
+            if not param:
+                problems.append((path, f"{end!r} is not of the form node.parameter"))
+            elif name not in known:
+                problems.append((path, str(UnknownName.among("node", name, known))))
+    for kind, of in (("limits", file.limits), ("round_trips", file.round_trips)):
+        problems += [
+            (f"latency.{kind}.{where}", str(UnknownName.among("node", name, known)))
+            for where in of
+            if (name := split_port(where)[0]) not in known
+        ]
+    looped_back = [split_port(into)[0] for into in file.loopback.values()]
+    problems += [
+        (f"latency.round_trips.{name}", "nothing is looped back to it; loopback: says what is")
+        for name in file.round_trips
+        if name in known and name not in looped_back
+    ]
+    return LatencySpec(
+        duration=file.duration,
+        warm_up=file.warm_up,
+        nodes=own,
+        loopback=file.loopback,
+        limits=_limits(file.limits),
+        round_trips=_limits(file.round_trips),
+    )
+
+
+def _limits(written: Mapping[str, LimitsFile]) -> dict[str, dict[str, float]]:
+    return {
+        name: limits.model_dump(by_alias=True, exclude_none=True)
+        for name, limits in written.items()
+    }
 
 
 def _shared_out(stream: str, n_names: int, path: str, problems: list[tuple[str, str]]) -> list[str]:
@@ -220,12 +295,22 @@ def graph_schema(types: Iterable[NodeType]) -> dict[str, Any]:
     return schema
 
 
-_FIELDS: Mapping[str, Iterable[str]] = {
-    "graph": GraphFile.model_fields,
-    "nodes": NodeFile.model_fields,
-    "groups": GroupFile.model_fields,
-    "aliases": AliasFile.model_fields,
+_MODELS: Mapping[str, type[BaseModel]] = {
+    "nodes": NodeFile,
+    "groups": GroupFile,
+    "aliases": AliasFile,
+    "latency": LatencyFile,
+    "latency.nodes": NodeFile,
+    "latency.limits": LimitsFile,
+    "latency.round_trips": LimitsFile,
 }
+
+
+def _known_keys(steps: list[str]) -> list[str]:
+    """Return the keys that may stand beside the one that a path leads to."""
+    section, name = ".".join(steps[:-1]), ".".join(steps[:-2])
+    model = _MODELS.get(section) or _MODELS.get(name, GraphFile)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
@@ -234,8 +319,7 @@ def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
         steps = [str(step) for step in problem["loc"]]
         path = ".".join(steps)
         if problem["type"] == "extra_forbidden":
-            level = "graph" if len(steps) == 1 else steps[0]
-            known = list(_FIELDS.get(level, ()))
+            known = _known_keys(steps)
             hint = near_miss(steps[-1], known)
             yield path, f"unknown key{hint}; known: {', '.join(known)}"
         elif problem["type"] == "missing":

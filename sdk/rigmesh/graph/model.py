@@ -18,13 +18,21 @@ from pydantic import (
 from rigmesh.graph.ranges import numbers_of
 from rigmesh.graph.spec import MAIN, AliasWriters, spin_microseconds
 
-__all__ = ["NAME", "AliasFile", "GraphFile", "GroupFile", "NodeFile"]
+__all__ = [
+    "NAME",
+    "AliasFile",
+    "GraphFile",
+    "GroupFile",
+    "LatencyFile",
+    "LimitsFile",
+    "NodeFile",
+]
 
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 """Of groups, nodes and aliases."""
 
-_DURATION = r"^\s*(\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+)\s*(s|ms|us|µs|μs)?\s*$"
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "µs": 1_000_000, "μs": 1_000_000}
+_DURATION = r"^\s*(\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+)\s*(s|ms|us|µs|μs|ns)?\s*$"
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "µs": 1_000_000, "μs": 1_000_000, "ns": 10**9}
 
 
 # --- values that can be written in several ways --------------------------------------------------
@@ -174,6 +182,46 @@ class AliasFile(_Strict):
     doc: str = Field(default="", description="What it means.")
 
 
+class LimitsFile(_Strict):
+    """The longest latencies that pass."""
+
+    p50: _Time | None = Field(default=None, gt=0, description="Of half of the chunks.")
+    p90: _Time | None = Field(default=None, gt=0, description="Of 90 % of the chunks.")
+    p99: _Time | None = Field(default=None, gt=0, description="Of 99 % of the chunks.")
+    p99_9: _Time | None = Field(
+        default=None, gt=0, alias="p99.9", description="Of 99.9 % of the chunks."
+    )
+    max: _Time | None = Field(default=None, gt=0, description="Of all chunks.")
+
+
+class LatencyFile(_Strict):
+    """How ``rigmesh latency`` tries the graph out."""
+
+    duration: _Time = Field(default=10.0, gt=0, le=86400, description="How long it measures.")
+    warm_up: _Time = Field(
+        default=1.0, ge=0, le=3600, description="How long it runs before it measures."
+    )
+    nodes: dict[str, NodeFile] = Field(
+        default_factory=dict,
+        description="Nodes in place of those of the same name, such as a simulation for a device, "
+        "or beside them.",
+    )
+    loopback: dict[str, str] = Field(
+        default_factory=dict,
+        description="Ports of nodes (node.parameter) that a virtual serial line joins: "
+        "output to input.",
+    )
+    limits: dict[str, LimitsFile] = Field(
+        default_factory=dict,
+        description="Longest latencies of nodes, or of inputs (node.port), from receiving a chunk "
+        "until the node was done.",
+    )
+    round_trips: dict[str, LimitsFile] = Field(
+        default_factory=dict,
+        description="Longest times until what an output wrote was read by these nodes.",
+    )
+
+
 class GraphFile(_Strict):
     """The whole file."""
 
@@ -190,4 +238,7 @@ class GraphFile(_Strict):
     )
     aliases: dict[str, Annotated[AliasFile, BeforeValidator(_alias)]] = Field(
         default_factory=dict, description="Names for states, and states that share a value."
+    )
+    latency: LatencyFile | None = Field(
+        default=None, description="How `rigmesh latency` tries the graph out; else ignored."
     )

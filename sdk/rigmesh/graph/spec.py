@@ -16,6 +16,7 @@ __all__ = [
     "AliasWriters",
     "GraphSpec",
     "GroupSpec",
+    "LatencySpec",
     "NodeSpec",
     "Restart",
     "spin_microseconds",
@@ -119,6 +120,34 @@ class AliasSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LatencySpec:
+    """How ``rigmesh latency`` tries a graph out; nobody else takes note of it.
+
+    Parameters
+    ----------
+    duration, warm_up : float
+        How long it measures, and how long it runs before that; in seconds.
+    nodes : dict of str to NodeSpec
+        Take the places of the graph's nodes of these names (a simulation that of a device), or
+        come beside them (an input that an output is looped back to).
+    loopback : dict of str to str
+        Serial ports that a line joins, each ``node.parameter``: output to input.
+    limits : dict of str to dict
+        For nodes, or inputs as ``node.port``: the longest latency, in seconds, at ``p50``, ``p90``,
+        ``p99``, ``p99.9`` or ``max``; from receiving a chunk until the node was done with it.
+    round_trips : dict of str to dict
+        The same for nodes that an output is looped back to: from writing until it was read.
+    """
+
+    duration: float = 10.0
+    warm_up: float = 1.0
+    nodes: Mapping[str, NodeSpec] = field(default_factory=dict)
+    loopback: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    round_trips: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class GraphSpec:
     """Nodes, groups, links and aliases.
 
@@ -132,6 +161,8 @@ class GraphSpec:
         Subject, session and the like: written into recordings, usable in their paths.
     aliases : dict of str to AliasSpec
         By name.
+    latency : LatencySpec
+        How the graph is tried out; stays in the file, is not sent.
     lines : dict of str to int
         For each path of the file it was read from, such as ``nodes.alpha.params``, its line; not
         saved, sent or compared.
@@ -144,6 +175,7 @@ class GraphSpec:
     groups: Mapping[str, GroupSpec] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     aliases: Mapping[str, AliasSpec] = field(default_factory=dict)
+    latency: LatencySpec | None = None
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
     source: str = field(default="", compare=False, repr=False)
 
@@ -186,6 +218,8 @@ class GraphSpec:
             written["aliases"] = {
                 name: _alias_to_value(alias) for name, alias in self.aliases.items()
             }
+        if self.latency is not None:
+            written["latency"] = _latency_to_dict(self.latency)
         return written
 
 
@@ -215,6 +249,18 @@ def _alias_to_value(alias: AliasSpec) -> str | dict[str, Any]:
         written["write"] = alias.write
     if alias.doc:
         written["doc"] = alias.doc
+    return written
+
+
+def _latency_to_dict(latency: LatencySpec) -> dict[str, Any]:
+    written: dict[str, Any] = {"duration": latency.duration, "warm_up": latency.warm_up}
+    if latency.nodes:
+        written["nodes"] = {name: _node_to_dict(node) for name, node in latency.nodes.items()}
+    if latency.loopback:
+        written["loopback"] = dict(latency.loopback)
+    for key, of in (("limits", latency.limits), ("round_trips", latency.round_trips)):
+        if of:
+            written[key] = {name: dict(limits) for name, limits in of.items()}
     return written
 
 

@@ -58,6 +58,10 @@ class Histogram:
         """Upper edge of the last bin that holds any, in ns; 0 if empty."""
         return next((_edge(n) for n in range(N_BINS - 1, -1, -1) if self.counts[n]), 0)
 
+    def clear(self) -> None:
+        """Begin to count."""
+        self.counts[:] = [0] * N_BINS
+
     def add(self, nanoseconds: int) -> None:
         """Count one duration."""
         self.counts[bin_of(nanoseconds)] += 1

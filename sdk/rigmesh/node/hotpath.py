@@ -46,12 +46,13 @@ class Meter:
 
     def __init__(self) -> None:
         self.deadline = NEVER
-        self.reset()
+        self.latency = Histogram()
+        self.delivered = self.work = self.late = 0
 
     def reset(self) -> None:
         """Begin to count."""
         self.delivered = self.work = self.late = 0
-        self.latency = Histogram()
+        self.latency.clear()
 
 
 def taker(runner: NodeRunner, port: str) -> Callable[[Chunk], None]:
@@ -60,7 +61,8 @@ def taker(runner: NodeRunner, port: str) -> Callable[[Chunk], None]:
     hook = type(node).handler_name(port)
     method = getattr(node, hook)
     wants_empty = node.port(port).lossless
-    meter = runner.meters[port]
+    meter, watchers = runner.meters[port], runner.watchers
+    counts = meter.latency.counts
     output = runner.only_output
     now, linear, bins = time.monotonic_ns, LINEAR, BIN_OF
 
@@ -80,10 +82,10 @@ def taker(runner: NodeRunner, port: str) -> Callable[[Chunk], None]:
             meter.work += done - lane.mark
             lane.mark = done
             latency = done - lane.received
-            meter.latency.counts[bins[latency >> 8] if latency < linear else bin_of(latency)] += 1
+            counts[bins[latency >> 8] if latency < linear else bin_of(latency)] += 1
             if latency > meter.deadline:
                 meter.late += 1
-            if runner.watchers:
+            if watchers:
                 runner.tell_watchers()
             if result is not None:
                 if output is None:

@@ -177,6 +177,7 @@ class Output(Generic[C]):
         self._n = -1
         self._shape: tuple[int, ...] = ()
         self._dtype: object = None
+        self._is_markers = False
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -222,7 +223,7 @@ class Output(Generic[C]):
         """
         info = info.renamed(self.stream)
         with self.lane:
-            self._n = -1
+            self._n, self._is_markers = -1, info.kind == "markers"
             if self._info is not None and (self.index or self.lost):
                 changed = not self._info.same_format(info) or device_index is not None
                 if changed or self.force_new_epoch:
@@ -240,7 +241,7 @@ class Output(Generic[C]):
         self.epoch, self.index, self.lost = epoch, 0, 0
         self.is_ended = False
         self._info = None
-        self._n = -1
+        self._n, self._is_markers = -1, False
         self._clock, self._has_own_clock = IDENTITY, False
         self._pending.clear()
 
@@ -320,6 +321,13 @@ class Output(Generic[C]):
             or self._pending
             or data.shape != self._shape
             or data.dtype is not self._dtype
+        ) and not (
+            self._is_markers
+            and data.__class__ is list
+            and len(data) == n
+            and chunk.info is None
+            and chunk.clock is self._clock
+            and not self._pending
         ):
             chunk = self._fit(chunk)
         chunk.info = self._info

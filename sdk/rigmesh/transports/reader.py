@@ -22,6 +22,7 @@ __all__ = ["RingReader", "Window"]
 
 
 _GAP_COUNT, _WRITTEN, _CLOCK_CHANGES = Header.GAP_COUNT, Header.WRITTEN, Header.CLOCK_CHANGES
+_RESERVED = Header.RESERVED
 
 
 class Window:
@@ -86,12 +87,14 @@ class RingReader:
     ) -> None:
         self.segment = segment
         self.ring = open_ring(segment.buffer, segment.name)
-        self._is_sampled = isinstance(self.ring, SampleRing)
+        self._capacity = self.ring.capacity
+        sampled = self.ring if isinstance(self.ring, SampleRing) else None
+        self._arrays = (sampled.data, sampled.stamps) if sampled is not None else None
         header = self.ring.header
         self._words = header.words
         self._number = self._take_slot()
         self._slot = header.slot(self._number)
-        self._cursor_at = self._slot.cursor_at
+        self._slot_at = self._slot.at
         # Gaps before the first sample we read are not ours, nor is one that somebody who starts
         # now could have learnt of earlier.
         told = header.words[_GAP_COUNT] if start == "now" else 0
@@ -156,18 +159,32 @@ class RingReader:
         if written == start:
             return self._gaps_at_the_end()
         n = written - start
-        # Most of the time: nothing was missed, and nobody was in a hurry.
+        # Most of the time nothing was missed and nobody was in a hurry. Then all is done here, at
+        # the price of a long function: after a sleep every other one has to be fetched from afar.
+        place = start % self._capacity
+        end = place + n
         if (
             words[_GAP_COUNT] == self._gaps_seen
             and not self._pending
-            and n <= ring.capacity
+            and end <= self._capacity
             and (max_samples is None or n <= max_samples)
+            and self._arrays is not None
         ):
-            chunk = ring.read(start, written)
-            if ring.is_intact(start):
-                self._slot.advance(written, n, 0, n)
-                self._position = written
-                return self._finished(chunk)
+            data, stamps = self._arrays
+            data, stamps = data[place:end].copy(), stamps[place:end].copy()
+            if start >= words[_RESERVED] - self._capacity:
+                data.setflags(write=False)
+                stamps.setflags(write=False)
+                at = self._slot_at
+                words[at + 4] = self._position = written
+                words[at + 5] += n
+                if n > words[at + 7]:
+                    words[at + 7] = n
+                if words[_CLOCK_CHANGES] != self._clock_changes:
+                    self._learn_clock()
+                return ring.chunk_type(
+                    data, stamps, index=start, epoch=ring.epoch, clock=self._clock, info=ring.info
+                )
         return self._receive_piece(max_samples, written)
 
     def _receive_piece(self, max_samples: int | None, written: int) -> Chunk:
@@ -205,7 +222,7 @@ class RingReader:
 
     def release(self) -> None:
         """Say that what was received so far is not needed again."""
-        self._words[self._cursor_at] = self._position
+        self._words[self._slot_at + 3] = self._position
 
     def move_on(self, index: int) -> tuple[Gap, ...]:
         """Say that samples below an index, looked at through `window`, are not needed again.
@@ -301,6 +318,7 @@ class RingReader:
             return
         self._closed = True
         self._slot.free()
+        self._arrays = None
         self.ring.header.words[Header.READERS_CHANGED] = time.monotonic_ns()
         self.ring.release()
         self.segment.close()
@@ -338,13 +356,16 @@ class RingReader:
             gaps.append(self._pending.popleft())
         return tuple(gaps)
 
+    def _learn_clock(self) -> None:
+        changes = self._words[_CLOCK_CHANGES]
+        self._clock, self._clock_changes = self.ring.header.clock, changes
+
     def _finished(self, chunk: Chunk) -> Chunk:
         """Complete a chunk that was copied out."""
-        changes = self._words[_CLOCK_CHANGES]
-        if changes != self._clock_changes:
-            self._clock, self._clock_changes = self.ring.header.clock, changes
+        if self._words[_CLOCK_CHANGES] != self._clock_changes:
+            self._learn_clock()
         chunk.clock = self._clock
         chunk.raw_timestamps.setflags(write=False)
-        if self._is_sampled:
+        if self._arrays is not None:
             chunk.data.setflags(write=False)
         return chunk

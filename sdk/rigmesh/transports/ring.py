@@ -64,6 +64,8 @@ class Ring(ABC):
         at = geometry.data_at
         self.stamps: Stamps = np.frombuffer(buffer, np.float64, self.capacity, at)
 
+    chunk_type: type[Chunk] = Markers
+
     @property
     def written(self) -> int:
         """Index just past the last sample published."""
@@ -116,7 +118,7 @@ class SampleRing(Ring):
         count = self.capacity * info.n_channels
         flat: npt.NDArray[Any] = np.frombuffer(buffer, np.dtype(info.dtype), count, at)
         self.data = flat.reshape(self.capacity, *info.sample_shape)
-        self._chunk_type = Frames if info.kind == "frames" else Signal
+        self.chunk_type = Frames if info.kind == "frames" else Signal
 
     @property
     def patient_step(self) -> int:
@@ -160,7 +162,7 @@ class SampleRing(Ring):
             first, second = self._spans(start, stop)
             data = np.concatenate((self.data[first], self.data[second]))
             stamps = np.concatenate((self.stamps[first], self.stamps[second]))
-        return self._chunk_type(data, stamps, index=start, epoch=self.epoch, info=self.info)
+        return self.chunk_type(data, stamps, index=start, epoch=self.epoch, info=self.info)
 
     def view(self, start: int, stop: int) -> tuple[npt.NDArray[Any], Stamps] | None:
         """Return data and stamps without copying, or None where the ring begins anew between."""

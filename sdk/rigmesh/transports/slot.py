@@ -53,9 +53,9 @@ class ReaderSlot:
         return bool(self._words[self._at + self._LOSSLESS])
 
     @property
-    def cursor_at(self) -> int:
-        """Word of the header that holds the cursor."""
-        return self._at + self._CURSOR
+    def at(self) -> int:
+        """Word of the header with which it begins."""
+        return self._at
 
     @property
     def cursor(self) -> int:

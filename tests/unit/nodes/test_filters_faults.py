@@ -68,6 +68,21 @@ def test_what_is_not_finite_counts_as_the_last_finite_sample_and_comes_out_as_na
     assert cleaned.n_not_finite == 104
 
 
+@each_path
+@each_filter
+def test_no_samples_change_nothing(
+    make: Callable[..., SosFilter | FirFilter], is_compiled: bool
+) -> None:
+    data, _ = with_faults()
+    undisturbed, disturbed = make(is_compiled=is_compiled), make(is_compiled=is_compiled)
+    expected = undisturbed(data)
+
+    begin, nothing, end = disturbed(data[:300]), disturbed(data[:0]), disturbed(data[300:])
+
+    assert nothing.shape == (0, 70)
+    np.testing.assert_array_equal(np.concatenate([begin, end]), expected)
+
+
 class TestLowPassOfFaults(NodeTests):
     make = LowPass
     feed = signal(with_faults()[0].astype(np.float32))
