@@ -26,7 +26,7 @@ if not __package__:  # run as a file
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.loop.cells import HOPS, LOOPS, Hop, Loop
-from benchmarks.loop.measured import OURS, Figures
+from benchmarks.loop.measured import OURS, SPINNING, Figures
 from benchmarks.loop.ours import Rig
 from benchmarks.loop.peers import Peers
 from benchmarks.loop.plot import draw
@@ -63,7 +63,10 @@ def of_ours(rig: Rig, cell: Loop | Hop, seconds: float) -> Found:
     """Measure rigmesh."""
     if isinstance(cell, Loop):
         return rig.loop(cell, seconds)
-    return {OURS: rig.hop(cell, seconds)}
+    found = {OURS: rig.hop(cell, seconds)}
+    if cell.unit == "µs":
+        found[SPINNING] = rig.hop(cell, seconds, wait="spin")
+    return found
 
 
 def of_peer(peers: Peers, peer: str, cell: Loop | Hop, seconds: float) -> Found:

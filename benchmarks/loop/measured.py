@@ -8,10 +8,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-__all__ = ["HISTOGRAM", "OURS", "Check", "Figures", "in_words", "median_of", "of_latencies"]
+__all__ = ["HISTOGRAM", "OURS", "SPINNING", "Check", "Figures", "in_words", "median_of", "of_latencies"]
 
 OURS = "rigmesh"
 HISTOGRAM = "rigmesh, by its own histogram"
+SPINNING = "rigmesh, wait: spin"
 
 WARM_UP_EVENTS = 10
 

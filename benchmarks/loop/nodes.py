@@ -7,16 +7,19 @@ run in ordinary groups, among the nodes that are measured.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from benchmarks.loop.payload import Payload, Tally, stamped
 
 from rigmesh.node import Hz, Input, Node, Output, param, state
 from rigmesh.streams import Markers, Signal, StreamInfo
+from rigmesh_nodes import _serial_line
 
 __all__ = ["Pacer", "Packets", "Stopwatch", "Summer"]
 
@@ -85,22 +88,33 @@ class Packets(Node):
 
 
 class Stopwatch(Node):
-    """Notes how long each trigger took, from the packet that called for it."""
+    """Notes how long each trigger took, from the packet that called for it.
+
+    Time is taken where the bytes go out, around the system call: a node hears of them later.
+    """
 
     fired = Input(Markers)
 
     path: str = param(doc="File for the latencies, as JSON, in µs.")
 
     def open(self) -> None:
-        """Know of none."""
+        """Look at every write."""
         self._latencies: list[float] = []
+        note, now = self._latencies.append, time.monotonic_ns
+
+        def write_timed(fd: int, message: bytes) -> int:
+            n_bytes = os.write(fd, message)
+            note((now() - Packets.received) / 1e3)
+            return n_bytes
+
+        _serial_line.system_write = cast("Any", write_timed)
 
     def process(self, chunk: Markers) -> None:
-        """Take the time: the byte has been written, and the message that says so is here."""
-        self._latencies.append((time.monotonic_ns() - Packets.received) / 1e3)
+        """Nothing more to do: the actuator has a listener, as it has in an experiment."""
 
     def close(self) -> None:
-        """Write them down."""
+        """Write the latencies down."""
+        _serial_line.system_write = os.write
         Path(self.path).write_text(json.dumps(self._latencies), encoding="ascii")
 
 

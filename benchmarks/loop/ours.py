@@ -81,14 +81,14 @@ class Rig:
             HISTOGRAM: own,
         }
 
-    def hop(self, cell: Hop, seconds: float) -> Figures:
-        """Measure a link from one group to another."""
+    def hop(self, cell: Hop, seconds: float, *, wait: str = "block") -> Figures:
+        """Measure a link from one group to another, which sleeps or spins for more."""
         payload = Payload.named(cell.payload)
         paths = {name: self._folder / f"{name}.json" for name in ("source", "sink")}
         graph = {
             "groups": {
                 "first": {"buffer_seconds": _held(payload)},
-                "second": {},
+                "second": {"wait": wait},
             },
             "nodes": {
                 "source": {

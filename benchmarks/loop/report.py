@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from benchmarks.hop import machine
 from benchmarks.loop.cells import BARE, HOPS, LOOPS, RECORDED, RING, SOURCES, Hop, Loop
-from benchmarks.loop.measured import HISTOGRAM, OURS, Figures, in_words, median_of
+from benchmarks.loop.measured import HISTOGRAM, OURS, SPINNING, Figures, in_words, median_of
 
 __all__ = ["Results", "conditions", "report"]
 
@@ -35,7 +35,7 @@ class Results:
     def of(self, cell: Loop | Hop) -> dict[str, Figures]:
         """Return the medians over the rounds, by who."""
         found = self.rounds.get(cell.name, {})
-        order = (OURS, HISTOGRAM, *cell.peers)
+        order = (OURS, HISTOGRAM, SPINNING, *cell.peers)
         return {who: median_of(found[who]) for who in order if who in found}
 
 

@@ -14,7 +14,7 @@ from rigmesh_nodes._detect_compile import column_of, compiled, samples_of
 from rigmesh_nodes._kernels import kernel
 from rigmesh_nodes.channels import channel_indices
 
-__all__ = ["Direction", "LevelCrossings", "grouped_columns"]
+__all__ = ["Direction", "LevelCrossings", "as_slice", "grouped_columns"]
 
 Array = npt.NDArray[Any]
 Direction = Literal["rising", "falling", "both"]
@@ -59,6 +59,17 @@ def grouped_columns(
     return columns, names
 
 
+def as_slice(columns: Sequence[int]) -> slice | None:
+    """Return the slice that has these columns, in this order; None if there is none.
+
+    A slice of a chunk is a view, which costs a fifth of a copy.
+    """
+    step = columns[1] - columns[0] if len(columns) > 1 else 1
+    if step < 1 or list(columns) != list(range(columns[0], columns[-1] + 1, step)):
+        return None
+    return slice(columns[0], columns[-1] + 1, step)
+
+
 class LevelCrossings:
     """Finds where each of many channels crosses a level, chunk after chunk.
 
@@ -73,6 +84,9 @@ class LevelCrossings:
         Channels, each looked at by itself.
     dtype : dtype
         Of the samples.
+    is_contiguous : bool
+        Whether the samples of all channels lie side by side, which is quicker for many of them.
+        Otherwise they may be a view into a larger array.
 
     Attributes
     ----------
@@ -80,8 +94,11 @@ class LevelCrossings:
         Samples that were NaN or infinite.
     """
 
-    def __init__(self, n_channels: int, dtype: npt.DTypeLike) -> None:
+    def __init__(
+        self, n_channels: int, dtype: npt.DTypeLike, *, is_contiguous: bool = True
+    ) -> None:
         self.n_not_finite = 0
+        self._is_contiguous = is_contiguous
         self._level = np.nan
         self._n_across = 1
         # Integers are compared as float64, which holds each of 32 bits.
@@ -97,7 +114,8 @@ class LevelCrossings:
         self._last = np.full(n_channels, -np.inf)
         self._found = np.empty((_ROWS * n_channels, 3), np.int32)
         self.set(0.0, "rising", n_across=1, refractory=0.0)
-        self._cross = compiled(_cross, samples_of(dtype), column_of(np.float64), *self._arguments)
+        samples = samples_of(dtype) if is_contiguous else samples_of(dtype)[:, ::2]
+        self._cross = compiled(_cross, samples, column_of(np.float64), *self._arguments)
 
     def set(self, level: float, direction: Direction, *, n_across: int, refractory: float) -> None:
         """Look for other crossings from now on.
@@ -146,7 +164,7 @@ class LevelCrossings:
             Row of the sample, channel, and 1 for rising or -1 for falling. Valid until the next
             call.
         """
-        if not data.flags.c_contiguous:
+        if self._is_contiguous and not data.flags.c_contiguous:
             data = np.ascontiguousarray(data)
         if len(stamps) <= _ROWS:
             return self._find(data, stamps)

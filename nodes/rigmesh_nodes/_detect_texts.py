@@ -48,13 +48,17 @@ class CrossingTexts:
         self._is_ready = not any(f"{{{name}}}" in text for name in ("value", "time", "index"))
 
     def __call__(
-        self, found: npt.NDArray[Any], data: npt.NDArray[Any], stamps: npt.NDArray[Any], first: int
+        self,
+        found: Sequence[Sequence[int]],
+        data: npt.NDArray[Any],
+        stamps: npt.NDArray[Any],
+        first: int,
     ) -> list[str]:
         """Return the texts of what was found.
 
         Parameters
         ----------
-        found : ndarray, shape (n_crossings, 3)
+        found : sequence of (int, int, int)
             Row, channel, and 1 for rising or -1 for falling.
         data : ndarray, shape (n_samples, n_channels)
             The samples.
@@ -65,7 +69,7 @@ class CrossingTexts:
         """
         each = self._each
         if self._is_ready:
-            return [each[channel][side] for _, channel, side in found.tolist()]
+            return [each[channel][side] for _, channel, side in found]
         return [
             fill(
                 each[channel][side],
@@ -73,5 +77,5 @@ class CrossingTexts:
                 time=f"{stamps[row]:.6f}",
                 index=str(first + row),
             )
-            for row, channel, side in found.tolist()
+            for row, channel, side in found
         ]

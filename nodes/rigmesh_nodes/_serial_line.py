@@ -23,7 +23,7 @@ from rigmesh.errors import (
 __all__ = ["SerialLine"]
 
 _MOST = 4096
-_write = os.write
+system_write = os.write
 
 
 class SerialLine:
@@ -81,7 +81,7 @@ class SerialLine:
             if self._fd < 0:
                 return True
             try:
-                return _write(self._fd, message) == len(message)
+                return system_write(self._fd, message) == len(message)
             except BlockingIOError:
                 return False
             except OSError as error:

@@ -10,7 +10,12 @@ import numpy as np
 from rigmesh.errors import ParameterError
 from rigmesh.node import Hz, Milliseconds, Output, Seconds, Unit, param, state
 from rigmesh.streams import Markers, Signal
-from rigmesh_nodes._detect_levels import Direction, LevelCrossings, grouped_columns
+from rigmesh_nodes._detect_levels import (
+    Direction,
+    LevelCrossings,
+    as_slice,
+    grouped_columns,
+)
 from rigmesh_nodes._detect_node import Detector
 from rigmesh_nodes._detect_peaks import PeakFinder
 from rigmesh_nodes._detect_phase import PhaseFinder
@@ -77,22 +82,30 @@ class LevelCrossing(Detector):
         self._group_width(self.groups)
         self._columns, self._names = grouped_columns(info, self.channels, self.groups)
         self._takes_all = self._columns == list(range(info.n_channels))
-        self._begin(LevelCrossings(len(self._columns), info.dtype))
+        self._slice = as_slice(self._columns)
+        is_view = self._slice is not None and not self._takes_all
+        self._begin(LevelCrossings(len(self._columns), info.dtype, is_contiguous=not is_view))
 
     def process(self, chunk: Signal) -> Markers | None:
         """Look for crossings."""
         finder: LevelCrossings = self._finder
         if chunk.gaps:
             finder.reset()
-        data = chunk.data if self._takes_all else chunk.data.take(self._columns, axis=1)
+        data = chunk.data
+        if not self._takes_all:
+            part = self._slice
+            data = data.take(self._columns, axis=1) if part is None else data[:, part]
         stamps = chunk.raw_timestamps
-        found = finder.find(data, stamps)
-        self._publish()
-        if not len(found):
+        crossings = finder.find(data, stamps)
+        self.n_not_finite = finder.n_not_finite
+        if not len(crossings):
             return None
+        found = crossings.tolist()
         self.n_crossings += len(found)
         texts = self._texts(found, data, stamps, chunk.index)
-        return Markers(texts, stamps[found[:, 0]], clock=chunk.clock)
+        row = found[0][0]
+        times = stamps[row : row + 1] if len(found) == 1 else stamps[crossings[:, 0]]
+        return Markers(texts, times, clock=chunk.clock)
 
     def _tune(self) -> None:
         self._finder.set(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 from typing import Any, Protocol
 
 from rigmesh.errors import NameTaken, NodeError, StateError, UnknownName
@@ -42,25 +44,6 @@ class Reports(Protocol):
 
     def ring_made(self, writer: RingWriter) -> None:
         """Report an epoch that lies in a new ring."""
-
-
-class _AnnouncementTarget:
-    """Reports descriptions; takes no chunks."""
-
-    def __init__(self, announced: Callable[[Output[Chunk]], None]) -> None:
-        self.announced = announced
-
-    def deliver(self, chunk: Chunk) -> None:
-        """Not wanted."""
-
-    def lost(self, gap: object) -> None:
-        """Not wanted."""
-
-    def clock_changed(self, clock: object) -> None:
-        """Not wanted."""
-
-    def ended(self) -> None:
-        """Not wanted."""
 
 
 class GroupNodes:
@@ -342,9 +325,7 @@ class GroupNodes:
     # --- inside ------------------------------------------------------------------------------
 
     def _report_announcements(self, runner: NodeRunner, output: Output[Chunk]) -> None:
-        output.add_target(
-            _AnnouncementTarget(lambda out: self._reports.output_announced(runner, out))
-        )
+        output.on_announce = partial(self._reports.output_announced, runner)
 
     def _merge(self, first: Lane, second: Lane) -> None:
         for runner in self.runners.values():
@@ -386,11 +367,13 @@ class GroupNodes:
 
     def _spin_for_more(self) -> bool:
         """Look again and again for as long as the group is told to; return whether it paid."""
+        give_way = select.poll().poll
         until = local_clock() + min(self._spin, _IDLE)
         while not self._closing:
             if self._poll():
                 return True
             if local_clock() > until:
                 return self._spin > _IDLE
-            time.sleep(0)  # lets the other threads of this process have the interpreter
+            # Lets the other threads of this process have the interpreter; sleep(0) took 100 µs.
+            give_way(0)
         return False

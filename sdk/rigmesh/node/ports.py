@@ -153,6 +153,8 @@ class Output(Generic[C]):
         Samples of this epoch known to be lost before they came here.
     lane : Lane
         Held during every push; knows when what is pushed came in.
+    on_announce : callable or None
+        Told of each description, before the targets are.
     """
 
     def __init__(self, *kinds: type[C]) -> None:
@@ -167,6 +169,7 @@ class Output(Generic[C]):
         self.overflow_blocks = False
         self.targets: list[Target] = []
         self.force_new_epoch = False
+        self.on_announce: Callable[[Output[C]], None] | None = None
         self._info: StreamInfo | None = None
         self._clock = IDENTITY
         self._has_own_clock = False
@@ -233,6 +236,8 @@ class Output(Generic[C]):
             self.force_new_epoch = False
             self.device_index = device_index
             self._info = info
+            if self.on_announce is not None:
+                self.on_announce(self)
             for target in self.targets:
                 target.announced(self)  # type: ignore[arg-type]
 

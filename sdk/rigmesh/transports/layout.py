@@ -40,9 +40,9 @@ _GAPS_AT = 64
 _GAP_WORDS = 5
 N_SLOTS = 32
 _SLOTS_AT = 704
-_STAMPS_AT = 1728
-_STAMP_WORDS = 4
-_N_STAMPS = 64
+STAMPS_AT = 1728
+STAMP_WORDS = 4
+N_STAMPS = 64
 
 _CAUSES = tuple(Cause)
 
@@ -261,7 +261,7 @@ class Header:
         """
         words = self.words
         count = words[21]
-        at = _STAMPS_AT + count % _N_STAMPS * _STAMP_WORDS
+        at = STAMPS_AT + count % N_STAMPS * STAMP_WORDS
         words[at], words[at + 1], words[at + 2] = stop, received, published
         words[21] = count + 1
 
@@ -274,10 +274,10 @@ class Header:
         count = words[21]
         if not count:
             return 0, 0
-        oldest = max(0, count - _N_STAMPS + 1)
-        at = _STAMPS_AT + (count - 1) % _N_STAMPS * _STAMP_WORDS
+        oldest = max(0, count - N_STAMPS + 1)
+        at = STAMPS_AT + (count - 1) % N_STAMPS * STAMP_WORDS
         while count - 1 > oldest:
-            before = _STAMPS_AT + (count - 2) % _N_STAMPS * _STAMP_WORDS
+            before = STAMPS_AT + (count - 2) % N_STAMPS * STAMP_WORDS
             if words[before] <= index:
                 break
             at, count = before, count - 1

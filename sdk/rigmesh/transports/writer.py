@@ -11,15 +11,22 @@ from rigmesh.errors import SecondWriter
 from rigmesh.streams import Chunk, ClockModel, Gap, StreamInfo
 from rigmesh.transports.base import WriterCounters
 from rigmesh.transports.bell import Bell
-from rigmesh.transports.layout import N_SLOTS, Header, RingState
-from rigmesh.transports.ring import BYTE_RING, make_ring, plan_ring
+from rigmesh.transports.layout import (
+    N_SLOTS,
+    N_STAMPS,
+    STAMP_WORDS,
+    STAMPS_AT,
+    Header,
+    RingState,
+)
+from rigmesh.transports.ring import BYTE_RING, SampleRing, make_ring, plan_ring
 from rigmesh.transports.segment import Segment
 
 __all__ = ["WRITER_LOCK", "RingWriter", "slot_lock"]
 
 WRITER_LOCK = 0
 
-_READERS_CHANGED = Header.READERS_CHANGED
+_READERS_CHANGED, _RESERVED, _WRITTEN = Header.READERS_CHANGED, Header.RESERVED, Header.WRITTEN
 _now = time.monotonic_ns
 
 _LOOK_AROUND = 0.1
@@ -95,6 +102,12 @@ class RingWriter:
         self._readers_seen = 0
         self._slowest = first_index
         self._closed = False
+        self._words = self.ring.header.words
+        sampled = self.ring if isinstance(self.ring, SampleRing) else None
+        self._arrays = (sampled.data, sampled.stamps) if sampled is not None else None
+        self._capacity = self.ring.capacity
+        # A writer that may wait stores no more at once than its readers can follow.
+        self._at_once = self.ring.patient_step if blocking else self._capacity
 
     @property
     def info(self) -> StreamInfo:
@@ -116,14 +129,37 @@ class RingWriter:
         received : int
             When it came in, in ns of the local clock; 0: now.
         """
-        ring, now = self.ring, _now()
-        if self._blocking and not self._has_room(chunk):
+        words, stamps, now = self._words, chunk.raw_timestamps, _now()
+        n, start = len(stamps), words[_WRITTEN]
+        stop = start + n
+        place = start % self._capacity
+        end = place + n
+        # Most of the time samples fit in one piece, and readers are the same as before. Then all is
+        # done here: a long function, but one; see `RingReader.receive`.
+        if (
+            self._arrays is not None
+            and end <= self._capacity
+            and n <= self._at_once
+            and words[_READERS_CHANGED] == self._readers_seen
+            and (not self._blocking or stop - self._slowest <= self._capacity)
+        ):
+            count = words[21]
+            at = STAMPS_AT + count % N_STAMPS * STAMP_WORDS
+            words[at], words[at + 1], words[at + 2] = stop, received or now, now
+            words[21] = count + 1
+            words[_RESERVED] = stop
+            kept, kept_stamps = self._arrays
+            kept[place:end] = chunk.data
+            kept_stamps[place:end] = stamps
+            words[_WRITTEN] = stop
+        elif self._blocking and not self._has_room(chunk):
             self._send_with_patience(chunk, received)
             return
-        ring.header.stamp(ring.written + len(chunk.raw_timestamps), received or now, now)
-        ring.write(chunk)
-        if ring.header.words[_READERS_CHANGED] != self._readers_seen:
-            self._look_at_readers()
+        else:
+            self.ring.header.stamp(stop, received or now, now)
+            self.ring.write(chunk)
+            if words[_READERS_CHANGED] != self._readers_seen:
+                self._look_at_readers()
         for ring_bell in self._ring_bells:
             ring_bell()
 
@@ -157,6 +193,7 @@ class RingWriter:
             bell.close()
         self._bells.clear()
         self._ring_bells.clear()
+        self._arrays = None
         self.ring.release()
         self.segment.unlink()
         self.segment.close()
