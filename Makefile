@@ -4,7 +4,7 @@ VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test soak check benchmark lock clean help
+.PHONY: demo test soak check bench lock clean help
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,8 +25,8 @@ check: $(STAMP) ## Lint, format, types, layers, generated code
 	$(VENV)/bin/lint-imports
 	PYTHON=$(PYTHON) .ci/protoc --check
 
-benchmark: $(STAMP) ## Compare speed with other transports; writes benchmarks/results
-	$(PYTHON) benchmarks/hop.py
+bench: $(STAMP) ## Closed loops and hops beside other software, 10 minutes; writes benchmarks/results
+	$(PYTHON) -m benchmarks.loop
 
 $(STAMP): requirements.lock pyproject.toml .ci/setup
 	VENV=$(VENV) .ci/setup

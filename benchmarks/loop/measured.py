@@ -8,7 +8,16 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-__all__ = ["HISTOGRAM", "OURS", "SPINNING", "Check", "Figures", "in_words", "median_of", "of_latencies"]
+__all__ = [
+    "HISTOGRAM",
+    "OURS",
+    "SPINNING",
+    "Check",
+    "Figures",
+    "in_words",
+    "median_of",
+    "of_latencies",
+]
 
 OURS = "rigmesh"
 HISTOGRAM = "rigmesh, by its own histogram"

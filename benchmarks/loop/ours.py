@@ -6,7 +6,9 @@ import contextlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,17 +17,53 @@ from benchmarks.loop import nodes
 from benchmarks.loop.cells import Hop, Loop
 from benchmarks.loop.measured import HISTOGRAM, OURS, Figures, of_latencies
 from benchmarks.loop.payload import Payload
-from benchmarks.loop.processes import ROOT, BenchError, Terminal, drive, raise_processes
+from benchmarks.loop.processes import (
+    ROOT,
+    BenchError,
+    Sent,
+    Terminal,
+    drive,
+    raise_processes,
+)
 
 from rigmesh.client import Manager
 from rigmesh.client.host import NodeGroup
+from rigmesh.node.histogram import Histogram
 
-__all__ = ["Rig", "figures_of"]
+__all__ = ["Rig", "Soaked", "figures_of"]
 
 Graph = dict[str, Any]
 
+_SAMPLES = 6
+"""In a packet."""
+_TOLD_WITHIN = 5.0
 _PACED_RING = 1.0
 """Seconds that a ring of paced messages holds; 10 by default, but 600 MB are no small machine's."""
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """A long run of a closed loop.
+
+    Parameters
+    ----------
+    sent : Sent
+        What the sender did.
+    packets : int
+        Packets that were received.
+    samples : int
+        Samples handed to the detector.
+    written : int
+        Bytes that came out at the other end of the pty.
+    histogram : Histogram
+        From receiving a packet until the actuator was done.
+    """
+
+    sent: Sent
+    packets: int
+    samples: int
+    written: int
+    histogram: Histogram
 
 
 class Rig:
@@ -80,6 +118,20 @@ class Rig:
             OURS: of_latencies(latencies, cpu=sent.cpu, lost=lost),
             HISTOGRAM: own,
         }
+
+    def soak(self, cell: Loop, seconds: float) -> Soaked:
+        """Run a closed loop for long, and count everything."""
+        with Terminal(is_drained=True) as terminal:
+            graph = self._loop_graph(cell, terminal.path, self._folder / "latencies.json")
+            with self._running(graph) as pids:
+                states = self.manager.states
+                port = states["source.udp_port"]
+                sent = drive(port, cell.n_channels, cell.rate, seconds, pids)
+                packets = states["source.n_packets"]
+                samples = self._samples_at("level.signal", _SAMPLES * packets)
+                histogram = self._latencies_of("trigger.events")
+            written = terminal.count()
+        return Soaked(sent, packets, samples, written, histogram)
 
     def hop(self, cell: Hop, seconds: float, *, wait: str = "block") -> Figures:
         """Measure a link from one group to another, which sleeps or spins for more."""
@@ -206,10 +258,23 @@ class Rig:
 
     def _histogram(self, reader: str) -> Figures:
         """Return what rigmesh itself says of the chunks that came to an input."""
+        histogram = self._latencies_of(reader)
+        return Figures(*(1e6 * histogram.percentile(p) for p in (50, 99)))
+
+    def _samples_at(self, reader: str, expected: int) -> int:
+        """Return how many samples came to an input; its process tells that now and then."""
+        deadline = time.monotonic() + _TOLD_WITHIN
+        while True:
+            counters = self.manager.status().reader_counters
+            found = sum(one.delivered for one in counters if one.reader == reader)
+            if found == expected or time.monotonic() > deadline:
+                return found
+            time.sleep(0.1)
+
+    def _latencies_of(self, reader: str) -> Histogram:
         for one in self.manager.latencies():
             if one.reader == reader and not one.stream:
-                median, p99 = (1e6 * one.histogram.percentile(p) for p in (50, 99))
-                return Figures(median, p99)
+                return one.histogram
         raise BenchError(f"rigmesh has no latencies of {reader}")
 
 

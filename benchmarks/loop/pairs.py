@@ -166,15 +166,18 @@ class Pair:
         """PUB and SUB for paced messages; PUSH and PULL, which wait, for all others."""
         import zmq
 
-        address = f"ipc://{self.folder}/zmq"
+        address = f"ipc://@rigmesh-bench-{os.getpid()}"  # a path would have a limit of 107 bytes
         is_paced, is_large = self.payload.is_paced, self.payload.n_bytes > 2**16
 
         def produce() -> None:
             context = zmq.Context()
-            out = context.socket(zmq.PUB if is_paced else zmq.PUSH)
+            # A PUB that tells who subscribed: what it sends before that is lost, the end as well.
+            out = context.socket(zmq.XPUB if is_paced else zmq.PUSH)
             out.set_hwm(self.payload.n_slots)
             out.bind(address)
             self.here.recv()
+            if is_paced:
+                out.recv()
 
             def emit(array: Array) -> None:
                 if is_large and not is_paced:  # what is not copied needs memory of its own

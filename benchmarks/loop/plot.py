@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from benchmarks.loop.cells import HOPS, LOOPS
-from benchmarks.loop.measured import HISTOGRAM, OURS, Figures
+from benchmarks.loop.measured import HISTOGRAM, OURS, SPINNING, Figures
 from benchmarks.loop.report import Results
 
 __all__ = ["draw"]
@@ -15,6 +15,7 @@ __all__ = ["draw"]
 INK, SOFT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 COLOURS = {
     OURS: "#0b6e99",
+    SPINNING: "#67b7dc",
     "bare loop": "#b8c0cc",
     "bare ring": "#b8c0cc",
     "bare ring, semaphore": "#98a2b0",

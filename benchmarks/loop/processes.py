@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tty
 from collections.abc import Iterable
@@ -130,26 +131,49 @@ def _end(process: psutil.Process) -> None:
 class Terminal:
     """A pty that takes the triggers; what was written to it is counted at the end.
 
-    Nobody reads it meanwhile, since that would wake a process at each trigger: a pty holds 4095
-    bytes.
+    Nobody waits for them meanwhile, since that would wake a process at each trigger: a pty holds
+    4095 bytes.
+
+    Parameters
+    ----------
+    is_drained : bool
+        Look twice a second, for runs that write more than that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_drained: bool = False) -> None:
         self._ours, self._theirs = pty.openpty()
         tty.setraw(self._theirs)
         self.path = os.ttyname(self._theirs)
+        self._counted = 0
+        self._is_over = threading.Event()
+        self._drain: threading.Thread | None = None
+        if is_drained:
+            self._drain = threading.Thread(target=self._keep_draining, daemon=True)
+            self._drain.start()
 
     def count(self) -> int:
-        """Return how many bytes were written since the last count."""
-        number = 0
+        """Return how many bytes were written in all."""
+        if self._drain is not None:
+            self._is_over.set()
+            self._drain.join()
+        self._read()
+        return self._counted
+
+    def _keep_draining(self) -> None:
+        while not self._is_over.wait(0.5):
+            self._read()
+
+    def _read(self) -> None:
         while select.select([self._ours], [], [], 0)[0]:
-            number += len(os.read(self._ours, 65536))
-        return number
+            self._counted += len(os.read(self._ours, 65536))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        if self._drain is not None:
+            self._drain.join()
         os.close(self._ours)
         os.close(self._theirs)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from rigmesh_nodes._kernels import Kernel
 
-__all__ = ["column_of", "compiled", "samples_of"]
+__all__ = ["column_of", "compiled", "samples_of", "trusted"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,6 +19,11 @@ R = TypeVar("R")
 def compiled(kernel: Kernel[P, R], *args: P.args, **kwargs: P.kwargs) -> Callable[P, R]:
     """Return a kernel for such arguments; without a compiler the slow function itself."""
     return kernel.compiled(*args, **kwargs) or kernel.function
+
+
+def trusted(kernel: Kernel[P, R], *args: P.args, **kwargs: P.kwargs) -> Callable[P, R]:
+    """Do as `compiled`, for who vouches for the arguments; see :meth:`Kernel.trusted`."""
+    return kernel.trusted(*args, **kwargs) or kernel.function
 
 
 def samples_of(dtype: npt.DTypeLike) -> npt.NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rigmesh.streams import ChannelInfo, StreamInfo
-from rigmesh_nodes._detect_compile import column_of, compiled, samples_of
+from rigmesh_nodes._detect_compile import column_of, samples_of, trusted
 from rigmesh_nodes._kernels import kernel
 from rigmesh_nodes.channels import channel_indices
 
@@ -21,6 +21,7 @@ Direction = Literal["rising", "falling", "both"]
 
 _BLOCK = 64
 _ROWS = 256
+_STAMPS = np.dtype(np.float64)
 _WANTED = {"falling": -1, "both": 0, "rising": 1}
 
 
@@ -103,6 +104,7 @@ class LevelCrossings:
         self._n_across = 1
         # Integers are compared as float64, which holds each of 32 bits.
         kind: np.dtype[Any] = np.dtype(dtype)
+        self._given, self._width = kind, (n_channels,)
         self._kind: np.dtype[Any] = kind if kind.kind == "f" else np.dtype(np.float64)
         self._limits = np.finfo(self._kind)
         # A sample within these bounds is where its channel is known to be: the one test that most
@@ -115,7 +117,7 @@ class LevelCrossings:
         self._found = np.empty((_ROWS * n_channels, 3), np.int32)
         self.set(0.0, "rising", n_across=1, refractory=0.0)
         samples = samples_of(dtype) if is_contiguous else samples_of(dtype)[:, ::2]
-        self._cross = compiled(_cross, samples, column_of(np.float64), *self._arguments)
+        self._cross = trusted(_cross, samples, column_of(np.float64), *self._arguments)
 
     def set(self, level: float, direction: Direction, *, n_across: int, refractory: float) -> None:
         """Look for other crossings from now on.
@@ -164,8 +166,14 @@ class LevelCrossings:
             Row of the sample, channel, and 1 for rising or -1 for falling. Valid until the next
             call.
         """
+        # The kernel takes all this for granted; see `Kernel.trusted`.
         if self._is_contiguous and not data.flags.c_contiguous:
             data = np.ascontiguousarray(data)
+        if data.dtype != self._given or data.shape[1:] != self._width or stamps.dtype != _STAMPS:
+            raise ValueError(
+                f"made for {self._width[0]} channels of {self._given} and stamps of float64, found "
+                f"{data.shape} of {data.dtype} and {stamps.dtype}"
+            )
         if len(stamps) <= _ROWS:
             return self._find(data, stamps)
         parts = []

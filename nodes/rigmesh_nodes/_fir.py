@@ -172,7 +172,9 @@ class FirFilter:
         self.n_not_finite = 0
         self.is_compiled = is_compiled and has_compiler()
         self._n_channels = n_channels
-        self._given, self._result = given, np.dtype(result)
+        self._width = (n_channels,)
+        self._given: np.dtype[Any] = np.dtype(given)
+        self._result: np.dtype[Any] = np.dtype(result)
         self._step = step
         self._begin(coefficients)
 
@@ -198,7 +200,10 @@ class FirFilter:
         ndarray, shape (n_results, n_channels)
             The results.
         """
-        data = np.ascontiguousarray(data)
+        # The kernels take this for granted; see `Kernel.trusted`.
+        data = np.ascontiguousarray(data, self._given)
+        if data.shape[1:] != self._width:
+            raise ValueError(f"asked to filter {data.shape}, made for {self._n_channels} channels")
         if self._scale is not None:
             filtered = np.empty(data.shape, self._result)
             n_bad = self._scale(data, filtered)
@@ -237,7 +242,7 @@ class FirFilter:
         if self.is_compiled:
             x, y = like(self._given, 2, is_read_only=True), like(self._result, 2)
             if not is_gain:
-                run = convolve.compiled(taps, self._memory, x, y, 0, 1) or run
-            elif compiled := scale.compiled(taps, x, y):
+                run = convolve.trusted(taps, self._memory, x, y, 0, 1) or run
+            elif compiled := scale.trusted(taps, x, y):
                 self._scale = partial(compiled, taps)
         self._convolve = partial(run, taps, self._memory)

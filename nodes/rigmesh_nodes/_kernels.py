@@ -16,7 +16,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -48,7 +48,7 @@ class Kernel(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R]) -> None:
         self.function = function
-        self._compiled: dict[Any, Callable[P, R]] = {}
+        self._compiled: dict[Any, Any] = {}
         self._lock = threading.Lock()
 
     def compiled(self, *args: P.args, **kwargs: P.kwargs) -> Callable[P, R] | None:
@@ -63,6 +63,28 @@ class Kernel(Generic[P, R]):
             they are read-only matter. What is compiled for read-only arrays takes others, too;
             anything else is a `TypeError` at the call, never a compilation.
         """
+        found: Callable[P, R] | None = self._dispatcher(args, kwargs)
+        return found
+
+    def trusted(self, *args: P.args, **kwargs: P.kwargs) -> Callable[P, R] | None:
+        """Return the compiled function without the look at its arguments; None without numba.
+
+        That look takes 0.6 µs, and five times as long after a sleep. Who calls it vouches for the
+        types and the order of what is handed over: anything else is read as if it were that.
+
+        Parameters
+        ----------
+        *args
+            Examples of the arguments, as for `compiled`.
+        """
+        dispatcher = self._dispatcher(args, kwargs)
+        if dispatcher is None:
+            return None
+        (only,) = dispatcher.overloads.values()
+        found: Callable[P, R] = only.entry_point
+        return found
+
+    def _dispatcher(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         if kwargs:
             raise TypeError(f"{self.function.__name__} is compiled for positional arguments only")
         if not has_compiler():
@@ -119,7 +141,7 @@ def cache_folder() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "rigmesh" / "numba"
 
 
-def _compile(function: Callable[P, R], signature: tuple[Any, ...]) -> Callable[P, R]:
+def _compile(function: Callable[P, R], signature: tuple[Any, ...]) -> Any:
     numba = import_module("numba")
     with _caching_in(numba.config, cache_folder()):
         try:
@@ -129,9 +151,7 @@ def _compile(function: Callable[P, R], signature: tuple[Any, ...]) -> Callable[P
             dispatcher = numba.njit(function)
     dispatcher.compile(signature)
     dispatcher.disable_compile()
-    # Its `entry_point` would save 0.6 µs a call, and take a strided array for a contiguous one.
-    compiled: Callable[P, R] = dispatcher
-    return compiled
+    return dispatcher
 
 
 _configuring = threading.Lock()

@@ -181,7 +181,9 @@ class SosFilter:
         self.is_compiled = is_compiled and has_compiler()
         self.arithmetic = arithmetic if self.is_compiled else "float64"
         self._n_channels = n_channels
-        self._given, self._result = given, np.dtype(result)
+        self._width = (n_channels,)
+        self._given: np.dtype[Any] = np.dtype(given)
+        self._result: np.dtype[Any] = np.dtype(result)
         self._cascades: dict[str, Cascade] = {}
         self._left = PERIOD
         self.allow(self.arithmetic)
@@ -191,7 +193,7 @@ class SosFilter:
         """Compile what a later `change` to another type to compute in needs."""
         compiled = None
         if self.is_compiled:
-            compiled = cascade.compiled(
+            compiled = cascade.trusted(
                 like(arithmetic, 2),
                 like(arithmetic, 3),
                 like(self._given, 2, is_read_only=True),
@@ -219,7 +221,10 @@ class SosFilter:
 
     def __call__(self, data: Array) -> Array:
         """Filter the next samples, shape (n_samples, n_channels)."""
-        data = np.ascontiguousarray(data)
+        # The kernels take this for granted; see `Kernel.trusted`.
+        data = np.ascontiguousarray(data, self._given)
+        if data.shape[1:] != self._width:
+            raise ValueError(f"asked to filter {data.shape}, made for {self._n_channels} channels")
         filtered = np.empty(data.shape, self._result)
         n = len(data)
         if n < self._left:

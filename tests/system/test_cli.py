@@ -276,9 +276,9 @@ def test_a_new_node_is_ready_with_its_test(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_every_command_has_help(cli: Cli) -> None:
-    names = ("run", "record", "replay", "nodes", "streams", "status", "info", "recover", "schema")
+    names = "run latency record replay nodes streams status info recover schema doctor bench"
 
-    for name in (*names, "doctor", "new-node"):
+    for name in (*names.split(), "new-node", "get", "set", "call", "graph"):
         done = cli(name, "--help")
         assert done.returncode == 0
         assert "Usage" in done.stdout

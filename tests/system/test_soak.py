@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.loop.soak import soak
 from tests.system.test_recording import Until, kill, load, produced, recording_of
 
 from rigmesh.client import Manager
@@ -63,3 +64,10 @@ def test_what_is_killed_at_random_is_accounted_for(
     assert (holes >= 0).all()
     assert lost == holes.sum()
     assert not read_info(path).verdict.startswith("FAILED")
+
+
+def test_nothing_is_lost_in_ten_minutes_of_a_closed_loop() -> None:
+    found, verdict = soak(600.0)
+
+    assert found.packets > 3_000_000
+    assert verdict.missing == {"packets": 0, "samples at the last stage": 0, "triggers": 0}

@@ -6,7 +6,6 @@ import logging
 import os
 import select
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, Protocol

@@ -32,6 +32,15 @@ _log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
+_unfinished: set[asyncio.Future[Any]] = set()
+
+
+def _finished(task: asyncio.Future[Any]) -> None:
+    _unfinished.discard(task)
+    if not task.cancelled():
+        task.exception()  # told to the client, if there still is one
+
+
 async def _abort(context: Context, error: Exception, host: str) -> None:
     if not isinstance(error, RigmeshError):
         _log.exception("an RPC failed")
@@ -49,12 +58,19 @@ Method = Callable[["Control", Request, Context], Awaitable[Response]]
 
 
 def _answering(method: Method[Request, Response]) -> Method[Request, Response]:
-    """Turn what a method raises into a status that carries the error's class and traceback."""
+    """Turn what a method raises into a status that carries the error's class and traceback.
+
+    What was begun is finished even if the client hangs up meanwhile: a process that is half
+    started belongs to nobody.
+    """
 
     @functools.wraps(method)
     async def answer(self: Control, request: Request, context: Context) -> Response:
+        task = asyncio.ensure_future(method(self, request, context))
+        _unfinished.add(task)
+        task.add_done_callback(_finished)
         try:
-            return await method(self, request, context)
+            return await asyncio.shield(task)
         except Exception as error:
             await _abort(context, error, self.host)
             raise

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from rigmesh.cli.bench import bench
 from rigmesh.cli.console import ERR, FAILED, WRONG_USE
 from rigmesh.cli.doctor import doctor
 from rigmesh.cli.files import info, recover
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 
 for command in (
-    run, latency, record, replay, nodes, streams, status, info, recover, schema, doctor,
+    run, latency, record, replay, nodes, streams, status, info, recover, schema, doctor, bench,
 ):  # fmt: skip
     app.command()(command)
 app.command("new-node")(new_node)
