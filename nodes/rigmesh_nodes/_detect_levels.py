@@ -14,7 +14,7 @@ from rigmesh_nodes._detect_compile import column_of, samples_of, trusted
 from rigmesh_nodes._kernels import kernel
 from rigmesh_nodes.channels import channel_indices
 
-__all__ = ["Direction", "LevelCrossings", "as_slice", "grouped_columns"]
+__all__ = ["Columns", "Direction", "LevelCrossings", "grouped_columns"]
 
 Array = npt.NDArray[Any]
 Direction = Literal["rising", "falling", "both"]
@@ -60,15 +60,37 @@ def grouped_columns(
     return columns, names
 
 
-def as_slice(columns: Sequence[int]) -> slice | None:
-    """Return the slice that has these columns, in this order; None if there is none.
+class Columns:
+    """Some columns of a chunk; a view where they lie at even distances, which is quicker.
 
-    A slice of a chunk is a view, which costs a fifth of a copy.
+    Parameters
+    ----------
+    columns : sequence of int
+        Which.
+    n_channels : int
+        Of the chunk.
+
+    Attributes
+    ----------
+    is_contiguous : bool
+        Whether what it gives lies side by side.
     """
-    step = columns[1] - columns[0] if len(columns) > 1 else 1
-    if step < 1 or list(columns) != list(range(columns[0], columns[-1] + 1, step)):
-        return None
-    return slice(columns[0], columns[-1] + 1, step)
+
+    def __init__(self, columns: Sequence[int], n_channels: int) -> None:
+        self._columns = list(columns)
+        self._takes_all = self._columns == list(range(n_channels))
+        step = columns[1] - columns[0] if len(columns) > 1 else 1
+        # A slice of a chunk costs a fifth of a copy.
+        evenly = list(range(columns[0], columns[-1] + 1, step)) if step > 0 else []
+        self._slice = slice(columns[0], columns[-1] + 1, step) if evenly == list(columns) else None
+        self.is_contiguous = self._takes_all or self._slice is None
+
+    def __call__(self, data: Array) -> Array:
+        """Return those of the data."""
+        if self._takes_all:
+            return data
+        part = self._slice
+        return data.take(self._columns, axis=1) if part is None else data[:, part]
 
 
 class LevelCrossings:

@@ -10,12 +10,7 @@ import numpy as np
 from rigmesh.errors import ParameterError
 from rigmesh.node import Hz, Milliseconds, Output, Seconds, Unit, param, state
 from rigmesh.streams import Markers, Signal
-from rigmesh_nodes._detect_levels import (
-    Direction,
-    LevelCrossings,
-    as_slice,
-    grouped_columns,
-)
+from rigmesh_nodes._detect_levels import Columns, Direction, LevelCrossings, grouped_columns
 from rigmesh_nodes._detect_node import Detector
 from rigmesh_nodes._detect_peaks import PeakFinder
 from rigmesh_nodes._detect_phase import PhaseFinder
@@ -58,11 +53,7 @@ class LevelCrossing(Detector):
         doc="Samples in a row across the level that make a crossing; as many lead back.",
     )
     refractory: Seconds = param(
-        default=0.0,
-        ge=0,
-        live=True,
-        doc="Time after a marker in which there is no other of the same channel, by the time of "
-        "the samples.",
+        default=0.0, ge=0, live=True, doc="Least time between two markers of a channel."
     )
     groups: int = param(default=1, ge=1, doc="The channels are divided evenly into so many groups.")
     text: str = param(
@@ -80,21 +71,17 @@ class LevelCrossing(Detector):
         """Find the channels; know nothing of the past."""
         info = self.signal.info
         self._group_width(self.groups)
-        self._columns, self._names = grouped_columns(info, self.channels, self.groups)
-        self._takes_all = self._columns == list(range(info.n_channels))
-        self._slice = as_slice(self._columns)
-        is_view = self._slice is not None and not self._takes_all
-        self._begin(LevelCrossings(len(self._columns), info.dtype, is_contiguous=not is_view))
+        columns, self._names = grouped_columns(info, self.channels, self.groups)
+        self._select = select = Columns(columns, info.n_channels)
+        finder = LevelCrossings(len(columns), info.dtype, is_contiguous=select.is_contiguous)
+        self._begin(finder)
 
     def process(self, chunk: Signal) -> Markers | None:
         """Look for crossings."""
         finder: LevelCrossings = self._finder
         if chunk.gaps:
             finder.reset()
-        data = chunk.data
-        if not self._takes_all:
-            part = self._slice
-            data = data.take(self._columns, axis=1) if part is None else data[:, part]
+        data = self._select(chunk.data)
         stamps = chunk.raw_timestamps
         crossings = finder.find(data, stamps)
         self.n_not_finite = finder.n_not_finite

@@ -228,8 +228,8 @@ class Output(Generic[C]):
         with self.lane:
             self._n, self._is_markers = -1, info.kind == "markers"
             if self._info is not None and (self.index or self.lost):
-                changed = not self._info.same_format(info) or device_index is not None
-                if changed or self.force_new_epoch:
+                is_same = self._info.same_format(info) and device_index is None
+                if self.force_new_epoch or not is_same:
                     self.epoch += 1
                     self.index = self.lost = 0
                     self._pending.clear()
@@ -316,8 +316,7 @@ class Output(Generic[C]):
         StreamFormatError
             If the chunk is not what was announced.
         """
-        n = len(chunk.raw_timestamps)
-        data = chunk.data
+        n, data = len(chunk.raw_timestamps), chunk.data
         # In one line what `_fit` does at length, for a chunk like the one before.
         if (
             n != self._n
@@ -335,9 +334,7 @@ class Output(Generic[C]):
             and not self._pending
         ):
             chunk = self._fit(chunk)
-        chunk.info = self._info
-        chunk.index = self.index
-        chunk.epoch = self.epoch
+        chunk.info, chunk.index, chunk.epoch = self._info, self.index, self.epoch
         self.index += n
         for deliver in self._deliver:
             deliver(chunk)
@@ -355,8 +352,7 @@ class Output(Generic[C]):
         if self._pending:
             chunk.gaps = tuple(self._pending)
             self._pending.clear()
-        data = chunk.data
-        if not isinstance(data, list):
+        if not isinstance(data := chunk.data, list):
             self._n, self._shape, self._dtype = len(data), data.shape, data.dtype
         return chunk
 
