@@ -20,7 +20,10 @@ from rigmesh.transports import check_platform
 from rigmesh.transports.lslconfig import lsl_config
 from rigmesh_daemon.config import DaemonConfig, load_config
 from rigmesh_daemon.notify import keep_watchdog_quiet, notify
-from rigmesh_daemon.rpc.server import serve
+from rigmesh_daemon.processes import remove_bells
+from rigmesh_daemon.relay.process import RelayProcess
+from rigmesh_daemon.security.commands import add_commands
+from rigmesh_daemon.security.listen import Listen
 from rigmesh_daemon.service import DaemonService
 
 __all__ = ["main"]
@@ -48,13 +51,25 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="serve the process at the other end of standard input, and end with it",
     )
+    parser.add_argument(
+        "--listen", metavar="ADDRESS:PORT", help="serve other machines, such as 0.0.0.0:5678"
+    )
+    parser.add_argument("--tls-dir", type=Path, metavar="DIR", help="certificates and tokens")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    add_commands(parser)
     return parser
 
 
 def main() -> None:
-    """Run until SIGTERM, SIGINT, or (private) until the client is gone."""
+    """Run until SIGTERM, SIGINT, or (private) until the client is gone; or obey a command."""
     arguments = vars(_parser().parse_args())
+    command = arguments.pop("command", None)
+    if command is not None:
+        try:
+            command(arguments)
+        except RigmeshError as error:
+            sys.exit(f"rigmeshd: {error}")
+        return
     verbose, file = arguments.pop("verbose"), arguments.pop("config")
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
@@ -106,6 +121,11 @@ def _configure_lsl(config: DaemonConfig) -> None:
 
 
 async def _run(config: DaemonConfig) -> None:
+    # gRPC prints a line for each handshake that fails, so whoever reaches the port could fill a
+    # disk. It looks at this when it is imported, and takes the processes that follow with it.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from rigmesh_daemon.rpc.server import serve
+
     service = DaemonService(config)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -115,19 +135,48 @@ async def _run(config: DaemonConfig) -> None:
         loop.add_reader(sys.stdin.fileno(), _on_input, stop)
     await service.open()
     server = await serve(service, config.socket, mode=0o660 if config.system else 0o600)
+    relay = _relay(config, service, server.address)
+    if relay is not None:
+        try:
+            await relay.start()
+        except RigmeshError:
+            await service.close()
+            await server.stop(0.0)
+            raise
     watchdog = asyncio.create_task(keep_watchdog_quiet())
     notify(f"READY=1\nSTATUS=serving on {config.socket}")
     _log.info("serving on %s", config.socket)
+    if server.address is not None:
+        _log.info("serving other machines on %s", server.address)
     try:
         await stop.wait()
     finally:
         notify("STOPPING=1")
+        # What is sent elsewhere ends before the relay does, so that all of it arrives.
         await service.close()
+        if relay is not None:
+            await relay.stop()
         await server.stop(1.0)
         watchdog.cancel()
         config.socket.unlink(missing_ok=True)
         if config.private:  # the client that would remove it may have been killed
             shutil.rmtree(config.run_dir, ignore_errors=True)
+
+
+def _relay(
+    config: DaemonConfig, service: DaemonService, address: Listen | None
+) -> RelayProcess | None:
+    """Return the process that hands streams to other machines, if there is to be one."""
+    if address is None:
+        return None
+    return RelayProcess(
+        config.socket,
+        str(Listen(address.host, address.port + 1)),
+        config.tls_dir,
+        host=config.host,
+        on_output=lambda line: service.logs.add_output("relay", line),
+        on_exit=lambda token: remove_bells(service.session, token),
+    )
 
 
 def _on_input(stop: asyncio.Event) -> None:

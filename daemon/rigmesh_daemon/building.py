@@ -11,13 +11,15 @@ from typing import Any
 
 from rigmesh.errors import GraphError, NameTaken, RigmeshError, StateError, UnknownName
 from rigmesh.graph import NodeSpec, check_link, check_node, check_order, process_of, split_port
-from rigmesh.graph.spec import GroupSpec
+from rigmesh.graph.spec import MAIN, GroupSpec
 from rigmesh.node.registry import NodeType
 from rigmesh_daemon.state import BUSY, GraphState, NodeRecord
 from rigmesh_daemon.supervisor import GroupProcess
 from rigmesh_proto.v1 import group_pb2
 
 __all__ = ["Builder"]
+
+_MENDED_WITHIN = 120.0
 
 
 class Builder:
@@ -88,6 +90,10 @@ class Builder:
             await process.request(remove_node=group_pb2.NodeName(name=name))
         state.forget_rings(state.outputs(name))
         del state.nodes[name]
+        # Nobody made the group that nodes without a placement share, so nobody removes it.
+        if process.group.name == MAIN and not state.of_process(process.name):
+            await process.stop()
+            del state.processes[process.name]
 
     async def connect(self, stream: str, reference: str) -> None:
         """Link a stream to an input; both are named ``node.port``.
@@ -159,6 +165,21 @@ class Builder:
             await self.publish(stream)
         if state.rings.get(stream):
             await self.send_rings(stream, f"{sink}.{port}")
+
+    async def until_mended(self, stream: str) -> None:
+        """Wait while the process that makes a stream is being made anew.
+
+        Raises
+        ------
+        WaitTimeout
+            If that takes minutes.
+        """
+        process = self._state.processes[self._state.process_of_stream(stream)]
+        await self._state.until(
+            lambda: not process.is_mending,
+            _MENDED_WITHIN,
+            lambda: f"the process of group {process.name!r} is still being restarted",
+        )
 
     async def publish(self, stream: str) -> None:
         """Have a stream put into a ring; harmless if it is."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -28,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 _SEAL_WITHIN = 3600.0
 """A node whose inputs are over may take this long to close, in seconds: sealing is slow."""
+
+_ROUNDS = 5
 
 _RUNNING = control_pb2.NODE_STATE_RUNNING
 _DONE = (control_pb2.NODE_STATE_STOPPED, FAILED, control_pb2.NODE_STATE_CREATED)
@@ -83,8 +87,8 @@ class Runs:
             if not process.is_alive and state.of_process(name):
                 await self._builder.ensure_process(name, state.group(process.group.name))
                 await self._builder.rebuild(process)
-        state.set_phase("starting")
         state.run_id, state.started = uuid.uuid4().hex, time.time()
+        state.set_phase("starting")
         try:
             await self._begin(list(state.processes.values()), resumed=False)
             await self._open(list(state.nodes), timeout)
@@ -209,6 +213,21 @@ class Runs:
         if forced:
             raise WaitTimeout(f"did not end within {timeout:.0f} s, and were forced: {forced}")
 
+    async def wind_up(self, timeout: float) -> None:
+        """Bring to rest what another daemon was about to start or to stop when it was killed."""
+        state = self._state
+        if state.phase == "stopping":
+            state.phase = "running"
+            await self._quietly(self.stop(timeout))
+            return
+        # A hook that was opening a device then returns only now, and is closed in another round.
+        for _ in range(_ROUNDS):
+            await self._force_stop()
+            with contextlib.suppress(WaitTimeout):
+                await state.until(lambda: not state.busy(), timeout / _ROUNDS, lambda: "")
+                break
+        state.set_phase("idle")
+
     async def _drain(self, timeout: float) -> str:
         state = self._state
         sources = [n for n, r in state.nodes.items() if state.types[r.spec.type].is_source]
@@ -278,13 +297,14 @@ class Runs:
         if process.is_ending or not was_busy:
             return
         if process.group.restart == "on-failure" and state.phase == "running":
+            process.is_mending = True
             task = asyncio.create_task(self._mend(process, names, streams))
             self._mending.add(task)
-            task.add_done_callback(self._mending.discard)
+            task.add_done_callback(partial(self._mended, process))
         else:
-            await self._end_streams(streams)
+            await self.end_streams(streams)
 
-    async def _end_streams(self, streams: list[str]) -> None:
+    async def end_streams(self, streams: list[str]) -> None:
         """Tell who reads them that nothing follows."""
         state = self._state
         state.over.update(streams)
@@ -307,7 +327,7 @@ class Runs:
                 _log.error(
                     "group %s failed 5 times in a minute; it is not restarted again", process.name
                 )
-                await self._end_streams(streams)
+                await self.end_streams(streams)
                 return
             await asyncio.sleep(delay)
             try:
@@ -318,6 +338,12 @@ class Runs:
             process.restarts += 1
             _log.warning("group %s runs again (restart %d)", process.name, process.restarts)
             return
+
+    def _mended(self, process: GroupProcess, task: asyncio.Task[None]) -> None:
+        self._mending.discard(task)
+        process.is_mending = False
+        status = control_pb2.ProcessStatus(name=process.name, restarts=process.restarts)
+        self._state.tell(control_pb2.Event(process=status))
 
     async def _restart(self, process: GroupProcess, names: list[str]) -> None:
         state = self._state

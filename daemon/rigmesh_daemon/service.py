@@ -24,8 +24,10 @@ from rigmesh.transports import process_token, sweep
 from rigmesh_daemon.building import Builder
 from rigmesh_daemon.catalogue import Catalogue, read_catalogue
 from rigmesh_daemon.config import DaemonConfig
+from rigmesh_daemon.journal import Journal, JournalLock
 from rigmesh_daemon.live import Live
 from rigmesh_daemon.logs import LogStore
+from rigmesh_daemon.readopt import Readoption
 from rigmesh_daemon.running import Runs
 from rigmesh_daemon.state import GraphState
 from rigmesh_daemon.supervisor import GroupProcess
@@ -56,14 +58,18 @@ class DaemonService:
         self._builder = Builder(self.state, self._make_process)
         self._runs = Runs(self.state, self._builder, config.host)
         self.live = Live(self.state, self._keep_parameters)
-        self._lock = asyncio.Lock()
+        self._journal_file = Journal(config.run_dir / "graph.json", self.state, self._session)
+        self._lock = JournalLock(self._journal_file)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._self = psutil.Process()
 
     async def open(self) -> None:
-        """Sweep what dead daemons left and find the node types."""
-        for name in sweep():
-            _log.info("removed %s, left by a process that is dead", name)
+        """Take over what a daemon that was killed had running here; find the node types."""
+        if not self.config.private:
+            await self._readopt()
+        if not self.state.processes:
+            for name in sweep():
+                _log.info("removed %s, left by a process that is dead", name)
         await self.refresh_types()
 
     async def close(self) -> None:
@@ -76,6 +82,7 @@ class DaemonService:
             task.cancel()
         self.state.forget_rings()
         sweep(session=self.session)
+        self._journal_file.end()
 
     # --- types and groups --------------------------------------------------------------------
 
@@ -242,6 +249,7 @@ class DaemonService:
             streams=[info for s, info in state.infos.items() if s.partition(".")[0] in state.nodes],
             run_time=local_clock() - state.run_start if state.phase == "running" else 0.0,
             memory_bytes=self._self.memory_info().rss,
+            address=self.config.reached_at,
         )
         for process in state.processes.values():
             cpu, memory = process.usage()
@@ -263,40 +271,52 @@ class DaemonService:
                 status.reader_counters.extend(page.readers)
         return status
 
-    async def subscribe(self, reference: str) -> AsyncIterator[control_pb2.SubscribeResponse]:
-        """Yield the ring of each epoch of a stream, then its end; for a client that reads.
+    async def publish(self, reference: str) -> str:
+        """See to it that a stream goes into rings from now on; return its name.
 
         Raises
         ------
         UnknownName
             If no node gives the stream.
         """
-        state = self.state
-        stream = state.stream(reference)
+        stream = self.state.stream(reference)
+        await self._builder.until_mended(stream)
         async with self._lock:
             await self._builder.publish(stream)
-        queue = state.watch()
-        sent: set[int] = set()
-        run_id = state.run_id
-        try:
-            while True:
-                for ring in list(state.rings.get(stream, [])):
-                    if ring.epoch not in sent:
-                        sent.add(ring.epoch)
-                        yield control_pb2.SubscribeResponse(ring=ring, session=self.session)
-                if stream in state.over or (sent and state.run_id != run_id):
-                    yield control_pb2.SubscribeResponse(ended=True, session=self.session)
-                    return
-                run_id = state.run_id
-                await queue.get()
-        finally:
-            state.unwatch(queue)
+        return stream
+
+    async def rings_of(self, stream: str) -> AsyncIterator[control_pb2.SubscribeResponse]:
+        """Yield the ring of each epoch of a stream, then its end; for a client that reads."""
+        async for ring in self.state.rings_of(stream):
+            if ring is None:
+                yield control_pb2.SubscribeResponse(ended=True, session=self.session)
+            else:
+                yield control_pb2.SubscribeResponse(ring=ring, session=self.session)
 
     # --- inside ------------------------------------------------------------------------------
+
+    async def _readopt(self) -> None:
+        readoption = Readoption(self.state, self._builder, self._runs, self._make_process)
+        found = await readoption.find(self._journal_file, self.config.run_dir)
+        if found is not None:
+            self.session, own = found.session, self.session
+            if not await readoption.take_over(found, self._announced):
+                self.session = own
+        self._journal_file.begin()
+        if self.state.phase in ("starting", "stopping"):
+            self._later(self._wind_up())
+
+    async def _wind_up(self) -> None:
+        async with self._lock:
+            await self._runs.wind_up(_STOP_WITHIN)
+
+    def _session(self) -> str:
+        return self.session
 
     def _keep_parameters(self, name: str, values: Mapping[str, Any]) -> None:
         record = self.state.node(name)
         record.spec = replace(record.spec, params={**record.spec.params, **values})
+        self._journal_file.mark()
 
     def _make_process(self, name: str, group: GroupSpec, socket: Path | None) -> GroupProcess:
         return GroupProcess(
@@ -307,6 +327,7 @@ class DaemonService:
             on_event=self._on_event,
             on_exit=self._runs.process_died,
             on_output=self.logs.add_output,
+            on_spawn=self._journal_file.flush,
             socket=socket,
         )
 

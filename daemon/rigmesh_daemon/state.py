@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rigmesh.errors import UnknownName, WaitTimeout
@@ -63,6 +63,8 @@ class GraphState:
     run_start: float = 0.0
     started: float = 0.0
     watchers: set[asyncio.Queue[control_pb2.Event]] = field(default_factory=set)
+    on_change: Callable[[control_pb2.Event], None] = lambda event: None
+    """Told of each event, but not of each change that a client asked for."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     # --- looking -----------------------------------------------------------------------------
@@ -124,6 +126,25 @@ class GraphState:
         """Return the process that makes a stream."""
         return self.node(stream.partition(".")[0]).process
 
+    async def rings_of(self, stream: str) -> AsyncIterator[stream_pb2.Ring | None]:
+        """Yield the ring of each epoch of a stream as it comes, then None at its end."""
+        queue = self.watch()
+        sent: set[int] = set()
+        run_id = self.run_id
+        try:
+            while True:
+                for ring in list(self.rings.get(stream, [])):
+                    if ring.epoch not in sent:
+                        sent.add(ring.epoch)
+                        yield ring
+                if stream in self.over or (sent and self.run_id != run_id):
+                    yield None
+                    return
+                run_id = self.run_id
+                await queue.get()
+        finally:
+            self.unwatch(queue)
+
     def of_process(self, process: str) -> list[str]:
         """Return the nodes of a process."""
         return [name for name, record in self.nodes.items() if record.process == process]
@@ -175,7 +196,9 @@ class GraphState:
 
     def add_ring(self, ring: stream_pb2.Ring) -> None:
         """Take note of where an epoch lies."""
-        self.rings.setdefault(ring.stream, []).append(ring)
+        known = self.rings.setdefault(ring.stream, [])
+        if all(ring.segment != each.segment for each in known):
+            known.append(ring)
         self.tell(control_pb2.Event(ring=ring))
 
     def forget_rings(self, streams: list[str] | None = None) -> None:
@@ -204,6 +227,7 @@ class GraphState:
         """Wake who waits for a change, and hand the event to who watches."""
         self._changed.set()
         self._changed = asyncio.Event()
+        self.on_change(event)
         for queue in self.watchers:
             if queue.full():  # a watcher that does not read loses the oldest, never stops us
                 queue.get_nowait()

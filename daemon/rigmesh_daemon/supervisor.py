@@ -1,4 +1,4 @@
-"""The processes of groups: started, watched, spoken to, restarted and ended."""
+"""The processes of groups: started or adopted, watched, spoken to, and ended."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import itertools
 import json
 import logging
 import os
-import sys
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from rigmesh.errors import DaemonError, WaitTimeout
+from rigmesh.errors import DaemonError, RigmeshError, WaitTimeout
 from rigmesh.graph import GroupSpec
 from rigmesh.graph.wire import group_to_wire
 from rigmesh.rpc import error_of
 from rigmesh.streams import local_clock
-from rigmesh.transports import sweep, unlink
+from rigmesh.transports import process_token, unlink
+from rigmesh_daemon.backoff import Backoff
 from rigmesh_daemon.config import DaemonConfig
 from rigmesh_daemon.group.framing import LENGTH, frame
 from rigmesh_daemon.group.page import PageReader, page_name
+from rigmesh_daemon.processes import Adopted, Printed, remove_bells, spawn
 from rigmesh_proto.v1 import group_pb2
 
 __all__ = ["Backoff", "GroupProcess"]
@@ -33,28 +33,10 @@ __all__ = ["Backoff", "GroupProcess"]
 _log = logging.getLogger(__name__)
 
 _START_WITHIN = 30.0
+_ANSWER_WITHIN = 10.0
+"""A process that runs already and says nothing for so long hangs, in seconds."""
 _TERMINATE_AFTER = 15.0
 _KILL_AFTER = 5.0
-
-
-class Backoff:
-    """Says when to restart something that fails: soon, later, and at last not any more."""
-
-    def __init__(self, *, most: int = 5, within: float = 60.0, longest: float = 30.0) -> None:
-        self._most = most
-        self._within = within
-        self._longest = longest
-        self._failures: deque[float] = deque()
-
-    def delay(self, now: float) -> float | None:
-        """Return how long to wait after a failure at `now`, in seconds; None to give up."""
-        while self._failures and now - self._failures[0] > self._within:
-            self._failures.popleft()
-        self._failures.append(now)
-        n = len(self._failures)
-        if n > self._most:
-            return None
-        return 0.0 if n == 1 else min(self._longest, 0.5 * 2.0 ** (n - 1))
 
 
 class GroupProcess:
@@ -74,6 +56,10 @@ class GroupProcess:
         Called with this and each event but replies.
     on_exit : coroutine function
         Called with this once it is gone, asked to or not.
+    on_output : callable
+        Called with the name and each line it prints.
+    on_spawn : callable
+        Called once there is a process to be remembered.
     socket : Path
         Of a process that somebody else started; None to start one.
     """
@@ -88,6 +74,7 @@ class GroupProcess:
         on_event: Callable[[GroupProcess, group_pb2.GroupEvent], None],
         on_exit: Callable[[GroupProcess], Awaitable[None]],
         on_output: Callable[[str, str], None],
+        on_spawn: Callable[[], None] = lambda: None,
         socket: Path | None = None,
     ) -> None:
         self.name = name
@@ -98,15 +85,19 @@ class GroupProcess:
         self.types: list[str] = []
         self.is_ending = False
         self.is_alive = False
-        self._token = ""
+        self.is_mending = False
+        self.token = ""
         self._config = config
         self._session = session
         self._on_event = on_event
         self._on_exit = on_exit
-        self._on_output = on_output
+        self._on_spawn = on_spawn
         self._foreign = socket is not None
-        self._socket = socket or config.run_dir / f"{name}.group"
-        self._process: asyncio.subprocess.Process | None = None
+        self.socket = socket or config.run_dir / f"{name}.group"
+        self._printed = Printed(
+            config.run_dir / f"{name}.out", lambda line: on_output(self.name, line)
+        )
+        self._process: asyncio.subprocess.Process | Adopted | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
@@ -131,26 +122,55 @@ class GroupProcess:
         self.is_ending = False
         if not self._foreign:
             await self._spawn()
-        self._hello = asyncio.get_running_loop().create_future()
-        reader, self._writer = await self._connect()
-        self._keep(self._read(reader))
-        hello = await asyncio.wait_for(self._hello, _START_WITHIN)
-        self.pid, self._token, self.types = hello.pid, hello.token, list(hello.types_json)
-        self.is_alive = True
-        self._usage = psutil.Process(self.pid)
-        await self.request(
-            configure=group_pb2.Configure(
-                session=self._session,
-                grace=0.0 if self._config.private else self._config.grace,
-                shm_share=self._config.shm_share,
-                shm_mode=self._config.shm_mode,
-                shm_gid=self._config.shm_gid,
-                recording_root=self._config.recording_root,
-                group=group_to_wire(self.group),
-                is_companion=self.name != self.group.name,
-            )
-        )
-        self._page = PageReader(self._session, self.name)
+        await self._meet(await self._connect(), _START_WITHIN)
+        await self._configure()
+
+    async def adopt(self, token: str) -> bool:
+        """Take over the process that a daemon before this one had started, as it runs.
+
+        Returns
+        -------
+        bool
+            Whether it is ours now. If not, it is gone, or about to be: see :meth:`bury`.
+        """
+        self.token, self.pid = token, int(token.partition(".")[0])
+        try:
+            if not self._foreign:
+                self._process = Adopted(token)
+            streams = await asyncio.open_unix_connection(str(self.socket))
+            await self._meet(streams, _ANSWER_WITHIN)
+            if self.token != token:
+                raise DaemonError(f"{self.socket} is that of another process than it was")
+            await self._configure()
+            if isinstance(self._process, Adopted):
+                self._printed.listen()
+                self._follow(self._process)
+        except TimeoutError:
+            _log.error("group %s does not answer; it is killed", self.name)
+            self.kill()
+        except (OSError, RigmeshError) as error:
+            _log.info("group %s: %s", self.name, error)
+        else:
+            return True
+        self.is_alive = False
+        self._close()
+        return False
+
+    def kill(self) -> None:
+        """End it, as if it had died."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def bury(self, token: str = "") -> None:
+        """Wait for the end of one that was not adopted, killed if given its token; tidy up."""
+        if token:
+            with contextlib.suppress(ProcessLookupError):
+                self._process = Adopted(token)
+                self._process.kill()
+        if self._process is not None:
+            await self._process.wait()
+        self._clean_up()
 
     async def request(self, *, timeout: float | None = 30.0, **what: Any) -> Any:
         """Ask for something and wait for the answer.
@@ -233,28 +253,53 @@ class GroupProcess:
     # --- inside ------------------------------------------------------------------------------
 
     async def _spawn(self) -> None:
-        self._socket.unlink(missing_ok=True)
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "rigmesh_daemon.group",
-            self.name,
-            str(self._socket),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            # Its own process group: Ctrl-C in a terminal is not for it.
-            start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        self.socket.unlink(missing_ok=True)
+        output = self._printed.make()
+        try:
+            self._process = await spawn(self.name, self.socket, output)
+        finally:
+            os.close(output)
+        self.pid = self._process.pid
+        with contextlib.suppress(FileNotFoundError):  # it ended at once; `_connect` will say so
+            self.token = process_token(self.pid)
+        self._on_spawn()
+        self._follow(self._process)
+
+    def _follow(self, process: asyncio.subprocess.Process | Adopted) -> None:
+        self._keep(self._printed.follow())
+        self._keep(self._watch(process))
+
+    async def _meet(
+        self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], within: float
+    ) -> None:
+        self._hello = asyncio.get_running_loop().create_future()
+        reader, self._writer = streams
+        self._keep(self._read(reader))
+        hello = await asyncio.wait_for(self._hello, within)
+        self.pid, self.token, self.types = hello.pid, hello.token, list(hello.types_json)
+        self.is_alive = True
+        self._usage = psutil.Process(self.pid)
+
+    async def _configure(self) -> None:
+        await self.request(
+            configure=group_pb2.Configure(
+                session=self._session,
+                grace=0.0 if self._config.private else self._config.grace,
+                shm_share=self._config.shm_share,
+                shm_mode=self._config.shm_mode,
+                shm_gid=self._config.shm_gid,
+                recording_root=self._config.recording_root,
+                group=group_to_wire(self.group),
+                is_companion=self.name != self.group.name,
+            )
         )
-        self._keep(self._collect_output(self._process))
-        self._keep(self._watch(self._process))
+        self._page = PageReader(self._session, self.name)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         deadline = time.monotonic() + _START_WITHIN
         while True:
             try:
-                return await asyncio.open_unix_connection(str(self._socket))
+                return await asyncio.open_unix_connection(str(self.socket))
             except (FileNotFoundError, ConnectionRefusedError) as error:
                 if self._process is not None and self._process.returncode is not None:
                     raise DaemonError(
@@ -278,6 +323,8 @@ class GroupProcess:
             pass
         if self._foreign:
             await self._gone()
+        elif self._hello is not None and not self._hello.done():
+            self._hello.set_exception(DaemonError("the process has hung up"))
 
     def _handle(self, event: group_pb2.GroupEvent) -> None:
         kind = event.WhichOneof("what")
@@ -289,6 +336,8 @@ class GroupProcess:
                 future.set_exception(error_of(event.reply.failure))
             elif event.reply.HasField("latencies"):
                 future.set_result(event.reply.latencies)
+            elif event.reply.HasField("description"):
+                future.set_result(event.reply.description)
             else:
                 text = event.reply.result_json
                 future.set_result(json.loads(text) if text else None)
@@ -298,19 +347,7 @@ class GroupProcess:
         else:
             self._on_event(self, event)
 
-    async def _collect_output(self, process: asyncio.subprocess.Process) -> None:
-        if process.stdout is None:
-            return
-        while True:
-            try:
-                line = await process.stdout.readline()
-            except ValueError:  # a line longer than the buffer; what follows is readable again
-                continue
-            if not line:
-                return
-            self._on_output(self.name, line.decode(errors="replace").rstrip())
-
-    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+    async def _watch(self, process: asyncio.subprocess.Process | Adopted) -> None:
         await process.wait()
         await self._gone()
 
@@ -326,16 +363,22 @@ class GroupProcess:
                 DaemonError(f"the process of group {self.name!r} died ({self.exit_text})")
             )
         self._close()
-        sweep(owner=self._token)
-        unlink(page_name(self._session, self.name))
-        self._socket.unlink(missing_ok=True)
+        self._clean_up()
         if was_alive:
             await self._on_exit(self)
+
+    def _clean_up(self) -> None:
+        remove_bells(self._session, self.token)
+        unlink(page_name(self._session, self.name))
+        self.socket.unlink(missing_ok=True)
+        self._printed.remove()
 
     @property
     def exit_text(self) -> str:
         """How it ended."""
         code = self._process.returncode if self._process is not None else None
+        if code is None and not self._foreign:
+            return "it was another daemon's child, so that nobody knows how"
         if code is None:
             return "connection lost"
         return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rigmesh.streams import ClockModel
+from rigmesh.clocks.estimate import ClockEstimator
+from rigmesh.clocks.probe import Probe
+from rigmesh.streams import ClockModel, local_clock
 
 __all__ = ["ClockKeeper", "Hole", "HoleFinder"]
 
@@ -88,31 +90,35 @@ class HoleFinder:
 class ClockKeeper:
     """Takes measurements of a clock's offset, one every few seconds.
 
-    A single one that jumps is not believed: anybody can answer a probe, and one that is late by
-    accident looks the same. Three of them in a row are a clock that was reset.
-    """
+    They go through the same fit as those between hosts (see :mod:`rigmesh.clocks.estimate`): offset
+    and drift come from the last minute. A single one that jumps is not believed: anybody can answer
+    a probe, and one that is late by accident looks the same. Three of them in a row are a clock
+    that was reset.
 
-    _JUMP = 0.005
-    _CONFIRMATIONS = 3
+    Parameters
+    ----------
+    first : ClockModel
+        The first measurement; of infinite uncertainty if there was none.
+
+    Attributes
+    ----------
+    model : ClockModel
+        How stamps map onto our clock by now.
+    """
 
     def __init__(self, first: ClockModel) -> None:
         self.model = first
-        self._doubts = 0
+        self._estimator = ClockEstimator()
+        self._epoch = 0
+        if not math.isinf(first.uncertainty):
+            self.update(first)
 
     def update(self, measured: ClockModel) -> bool:
         """Take a measurement over; return whether the clock was reset."""
-        known = self.model.uncertainty
-        if math.isinf(known):
-            self.model = measured
-            return False
-        allowed = max(self._JUMP, 6 * (known + measured.uncertainty))
-        if abs(measured.offset - self.model.offset) <= allowed:
-            self._doubts = 0
-            self.model = measured
-            return False
-        self._doubts += 1
-        if self._doubts < self._CONFIRMATIONS:
-            return False
-        self._doubts = 0
-        self.model = measured
-        return True
+        reference = local_clock() if measured.is_identity else measured.reference
+        half, remote = round(measured.uncertainty * 1e9), round(reference * 1e9)
+        local = remote + round(measured.offset * 1e9)
+        known = self._estimator.add([Probe(local - half, remote, remote, local + half)])
+        self.model = measured if measured.is_identity else known.model()
+        was_reset, self._epoch = known.epoch != self._epoch, known.epoch
+        return was_reset

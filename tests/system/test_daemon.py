@@ -88,9 +88,9 @@ def test_a_second_daemon_in_the_same_folder_refuses(socket_path: Path) -> None:
 
 
 def test_a_client_leaves_what_another_made(socket_path: Path) -> None:
-    with Manager(socket_path) as first:
+    with Manager(socket=socket_path) as first:
         first.create_node("sim.Oscillators", name="kept")
-        with Manager(socket_path) as second:
+        with Manager(socket=socket_path) as second:
             second.create_node("sim.Markers", name="own")
             assert second.nodes.keys() == {"kept", "own"}
 
@@ -100,7 +100,7 @@ def test_a_client_leaves_what_another_made(socket_path: Path) -> None:
 def test_loading_over_a_graph_is_refused(socket_path: Path, examples: Path) -> None:
     graph = socket_path.parent / "graph.yaml"
     graph.write_text("rigmesh: 1\nnodes: {a: {type: sim.EEG}}\n")
-    with Manager(socket_path) as manager:
+    with Manager(socket=socket_path) as manager:
         manager.load(graph)
 
         with pytest.raises(StateError, match="clear it first"):
@@ -113,7 +113,7 @@ def test_sigterm_stops_the_graph_and_seals_what_it_records(
     process = start(folder)
     until((folder / "rigmeshd.sock").exists)
     path = tmp_path / "file.h5"
-    manager = Manager(folder / "rigmeshd.sock")
+    manager = Manager(socket=folder / "rigmeshd.sock")
     source = manager.create_node("sim.Oscillators", n_channels=1)
     recorder = manager.create_node("record.HDF5Recorder", path=str(path))
     recorder.input.connect(source.output)
@@ -137,7 +137,7 @@ def test_groups_outlive_a_killed_daemon_for_the_grace_time_and_end_their_recordi
     process = start(folder, "--grace", "2")
     until((folder / "rigmeshd.sock").exists)
     path = tmp_path / "file.h5"
-    manager = Manager(folder / "rigmeshd.sock")
+    manager = Manager(socket=folder / "rigmeshd.sock")
     source = manager.create_node(
         "sim.Oscillators",
         n_channels=1,
@@ -184,7 +184,7 @@ def test_systemd_is_told_of_readiness_and_life(folder: Path, tmp_path: Path) -> 
 
 
 def test_an_idle_daemon_and_a_group_need_little(socket_path: Path, until: Until) -> None:
-    with Manager(socket_path) as manager:
+    with Manager(socket=socket_path) as manager:
         manager.create_node("sim.Oscillators")
         status = manager.status()
         processes = [psutil.Process(pid) for pid in (status.pid, status.processes[0].pid)]

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from rigmesh.errors import RigmeshError, StateError
+from google.protobuf.message import DecodeError
+
+from rigmesh.errors import DaemonError, RigmeshError, StateError
 from rigmesh.node import Node, NodeRunner, NodeState, Output
 from rigmesh.node.registry import describe
 from rigmesh.rpc import failure_of
 from rigmesh.streams import Chunk
-from rigmesh.streams.wire import info_to_wire
 from rigmesh.transports import RingWriter, process_token
+from rigmesh_daemon.group.description import announcement_of, change_of, description_of, ring_of
 from rigmesh_daemon.group.framing import FrameReader, frame
 from rigmesh_daemon.group.requests import Requests
-from rigmesh_proto.v1 import control_pb2, group_pb2, stream_pb2
+from rigmesh_proto.v1 import control_pb2, group_pb2
 
 __all__ = ["GroupControl"]
 
@@ -30,11 +34,13 @@ _log = logging.getLogger(__name__)
 
 _COUNTERS_EVERY = 0.25
 _END_WITHIN = 10.0
-_STATES = {state: control_pb2.NodeState.Value(f"NODE_STATE_{state.name}") for state in NodeState}
+_KEPT_EVENTS = 1000
+"""Events that wait for the next daemon: log records, journal entries, values of aliases."""
+_KEPT_KINDS = ("log", "journal", "state_changed")
 
 
 class GroupControl:
-    """Serves one daemon, on one socket.
+    """Serves one daemon after the other, on one socket.
 
     Parameters
     ----------
@@ -63,6 +69,8 @@ class GroupControl:
         self._requests: Requests | None = None
         self._connection: socket.socket | None = None
         self._sending = threading.Lock()
+        self._kept: deque[group_pb2.GroupEvent] = deque(maxlen=_KEPT_EVENTS)
+        self._printing_to: tuple[int, int] | None = None
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="control")
         self._grace = 0.0
         self._ending = threading.Event()
@@ -74,6 +82,7 @@ class GroupControl:
         with socket.socket(socket.AF_UNIX) as listener:
             self._path.unlink(missing_ok=True)
             listener.bind(str(self._path))
+            mine = self._path.stat().st_ino
             if self._is_shared:
                 os.chown(self._path, -1, self._path.parent.stat().st_gid)
             self._path.chmod(0o660 if self._is_shared else 0o600)
@@ -88,8 +97,7 @@ class GroupControl:
                         connection, _ = listener.accept()
                     except TimeoutError:
                         if time.monotonic() > deadline:
-                            _log.warning("no daemon for %.0f s: ending", self._grace)
-                            break
+                            self._give_up(listener, mine)
                         continue
                     self._serve_connection(connection)
                     deadline = time.monotonic() + self._grace
@@ -99,7 +107,7 @@ class GroupControl:
                 self._ending.set()
                 ticker.join()
                 self._end()
-                self._path.unlink(missing_ok=True)
+                self._remove_socket(mine)
 
     def end_soon(self) -> None:
         """End as if told to shut down; for signal handlers."""
@@ -109,12 +117,34 @@ class GroupControl:
             connection.shutdown(socket.SHUT_RDWR)
 
     def _become_orphan(self) -> None:
-        if self._requests is not None:
-            self._requests.nodes.orphaned = True
-        # Nobody reads our output any more; writing to the broken pipe would fail the nodes.
+        """Print nothing until there is a daemon again: a pipe nobody reads is full some day."""
+        self._printing_to = self._printing_to or (os.dup(1), os.dup(2))
         with Path(os.devnull).open("wb") as null:
             os.dup2(null.fileno(), 1)
             os.dup2(null.fileno(), 2)
+
+    def _be_taken_over(self) -> None:
+        if self._printing_to is not None:
+            for number, kept in zip((1, 2), self._printing_to, strict=True):
+                os.dup2(kept, number)
+                os.close(kept)
+            self._printing_to = None
+
+    def _give_up(self, listener: socket.socket, mine: int) -> None:
+        """Begin to end, beyond the reach of a daemon that comes now."""
+        _log.warning("no daemon for %.0f s: ending", self._grace)
+        self._remove_socket(mine)
+        listener.close()
+        self._ending.set()
+        if self._requests is not None:
+            # Nobody else says that what was read here has no writer any more.
+            self._requests.nodes.orphaned = True
+
+    def _remove_socket(self, mine: int) -> None:
+        """Remove our socket, not that of a group of our name that came after us."""
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.stat().st_ino == mine:
+                self._path.unlink()
 
     def _end(self) -> None:
         self._pool.shutdown(wait=True)
@@ -150,29 +180,42 @@ class GroupControl:
                     raw = frames.read()
                     if raw is None:
                         break
-                    self._dispatch(group_pb2.GroupRequest.FromString(raw))
+                    self._dispatch(connection, group_pb2.GroupRequest.FromString(raw))
+            except (DaemonError, DecodeError) as error:
+                self._connection = None
+                _log.error("this is not a daemon: %s", error)
             finally:
                 self._connection = None
 
-    def _dispatch(self, request: group_pb2.GroupRequest) -> None:
-        what = request.WhichOneof("what") or ""
+    def _dispatch(self, connection: socket.socket, request: group_pb2.GroupRequest) -> None:
+        what = request.WhichOneof("what")
+        if what is None:
+            raise DaemonError("a request for nothing that this version knows")
         argument = getattr(request, what)
         own: dict[str, Callable[[Any], None]] = {
             "configure": self._configure,
             "shutdown": self._shut_down,
         }
         if what in own:
-            self._answer(request.id, own[what], argument)
+            self._answer(connection, request.id, own[what], argument)
         elif self._requests is None:
-            self._answer(request.id, _refuse, argument)
+            self._answer(connection, request.id, _refuse, argument)
+        elif what == "describe":
+            self._describe(request.id, self._requests)
         else:
             handler, is_slow = self._requests.handler(what)
             if is_slow:  # the socket must go on being served
-                self._pool.submit(self._answer, request.id, handler, argument)
+                self._pool.submit(self._answer, connection, request.id, handler, argument)
             else:
-                self._answer(request.id, handler, argument)
+                self._answer(connection, request.id, handler, argument)
 
-    def _answer(self, number: int, handler: Callable[[Any], Any], argument: Any) -> None:
+    def _answer(
+        self,
+        connection: socket.socket,
+        number: int,
+        handler: Callable[[Any], Any],
+        argument: Any,
+    ) -> None:
         reply = group_pb2.GroupReply(id=number)
         try:
             result = handler(argument)
@@ -184,10 +227,22 @@ class GroupControl:
             if not isinstance(error, RigmeshError):
                 _log.exception("request failed")
             reply.failure.CopyFrom(failure_of(error))
-        self._send(reply=reply)
+        # The daemon that has come meanwhile has requests of the same numbers.
+        if self._connection is connection:
+            self._send(reply=reply)
+
+    def _describe(self, number: int, requests: Requests) -> None:
+        """Say how everything stands, and what nobody was there to be told."""
+        # Nothing else is sent meanwhile, so that no news is overtaken by what was before it.
+        with self._sending:
+            reply = group_pb2.GroupReply(id=number, description=description_of(requests.nodes))
+            self._write(group_pb2.GroupEvent(reply=reply))
+            while self._kept and self._write(self._kept[0]):
+                self._kept.popleft()
 
     def _configure(self, request: group_pb2.Configure) -> None:
         self._grace = request.grace
+        self._be_taken_over()
         if self._requests is None:
             self._requests = Requests(self._name, request, self._own_types, self)
         else:
@@ -200,38 +255,17 @@ class GroupControl:
 
     def node_changed(self, runner: NodeRunner) -> None:
         """Report a state; a node that is over is closed, so that its recording is sealed."""
-        message = group_pb2.NodeChanged(
-            node=runner.name,
-            state=_STATES[runner.state],
-            report_json=json.dumps(runner.node.report, default=str),
-        )
-        if runner.failure is not None:
-            message.failure.CopyFrom(failure_of(runner.failure))
-        self._send(node=message)
+        self._send(node=change_of(runner))
         if runner.state in (NodeState.ENDED, NodeState.FAILED) and not self._ending.is_set():
             self._pool.submit(self._finish_node, runner, _END_WITHIN)
 
     def output_announced(self, runner: NodeRunner, output: Output[Chunk]) -> None:
         """Report a description."""
-        self._send(
-            announced=group_pb2.OutputAnnounced(
-                node=runner.name,
-                output=output.name,
-                epoch=output.epoch,
-                info=info_to_wire(output.info),
-            )
-        )
+        self._send(announced=announcement_of(runner, output))
 
     def ring_made(self, writer: RingWriter) -> None:
         """Report where an epoch lies."""
-        self._send(
-            ring=stream_pb2.Ring(
-                stream=writer.info.name,
-                epoch=writer.epoch,
-                segment=writer.segment.name,
-                info=info_to_wire(writer.info),
-            )
-        )
+        self._send(ring=ring_of(writer))
 
     def say(self, entry: dict[str, Any]) -> None:
         """Tell of a change, for the journals of all recordings."""
@@ -257,15 +291,22 @@ class GroupControl:
             _log.error("%s", error)
 
     def _send(self, **what: Any) -> None:
+        event = group_pb2.GroupEvent(**what)
+        with self._sending:
+            is_kept = self._requests is not None and event.WhichOneof("what") in _KEPT_KINDS
+            if not self._write(event) and is_kept:
+                self._kept.append(event)
+
+    def _write(self, event: group_pb2.GroupEvent) -> bool:
+        """Send an event; whoever calls holds the lock. False if no daemon is there."""
         connection = self._connection
         if connection is None:
-            return
-        payload = frame(group_pb2.GroupEvent(**what).SerializeToString())
-        with self._sending:
-            try:
-                connection.sendall(payload)
-            except OSError:
-                return  # the reading side notices that the daemon is gone
+            return False
+        try:
+            connection.sendall(frame(event.SerializeToString()))
+        except OSError:
+            return False  # the reading side notices that the daemon is gone
+        return True
 
     # --- counters ----------------------------------------------------------------------------
 

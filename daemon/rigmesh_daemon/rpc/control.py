@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from rigmesh.errors import RigmeshError
+from rigmesh.errors import GraphError, RigmeshError
 from rigmesh.graph.wire import (
     graph_from_wire,
     graph_to_wire,
@@ -147,7 +147,7 @@ class Control(ControlServiceServicer):
         self, request: pb.SetParametersRequest, context: Context
     ) -> pb.SetParametersResponse:
         """Change parameters."""
-        values = json.loads(request.params_json or "{}")
+        values = _object(request.params_json, "params_json")
         result = await self._service.set_parameters(request.node, values)
         return pb.SetParametersResponse(
             params_json=json.dumps(result["params"]), effective=_effective(result["effective"])
@@ -166,7 +166,7 @@ class Control(ControlServiceServicer):
         self, request: pb.SetStatesRequest, context: Context
     ) -> pb.SetStatesResponse:
         """Write states and parameters."""
-        effective = await self._service.live.set(json.loads(request.values_json or "{}"))
+        effective = await self._service.live.set(_object(request.values_json, "values_json"))
         return pb.SetStatesResponse(effective=_effective(effective))
 
     @_answering
@@ -174,7 +174,7 @@ class Control(ControlServiceServicer):
         self, request: pb.CallCommandRequest, context: Context
     ) -> pb.CallCommandResponse:
         """Let a node obey a command."""
-        arguments = json.loads(request.arguments_json or "{}")
+        arguments = _object(request.arguments_json, "arguments_json")
         answer = await self._service.live.call(request.node, request.command, arguments)
         return pb.CallCommandResponse(
             result_json=json.dumps(answer["result"]), effective=_effective(answer["effective"])
@@ -252,7 +252,10 @@ class Control(ControlServiceServicer):
     ) -> AsyncIterator[pb.SubscribeResponse]:
         """Tell a client where a stream lies for as long as it listens."""
         try:
-            async for response in self._service.subscribe(request.stream):
+            stream = await self._service.publish(request.stream)
+            # Tells the client that it gets whatever comes from now on.
+            await context.send_initial_metadata(())
+            async for response in self._service.rings_of(stream):
                 yield response
         except RigmeshError as error:
             await _abort(context, error, self.host)
@@ -286,6 +289,16 @@ class Control(ControlServiceServicer):
             if not queue.full():
                 queue.put_nowait(pb.Event(status=self._service.status()))
             await asyncio.sleep(period)
+
+
+def _object(text: str, field: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError as error:
+        raise GraphError(f"{field} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise GraphError(f"{field} is an object of JSON; found {type(found).__name__}")
+    return found
 
 
 def _effective(effective: Mapping[str, Mapping[str, int]]) -> list[pb.EffectiveAt]:

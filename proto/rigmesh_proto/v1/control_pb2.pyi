@@ -487,6 +487,7 @@ class Status(_message.Message):
     RUN_TIME_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     NODE_COUNTERS_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
     host: _builtins.str
     version: _builtins.str
     pid: _builtins.int
@@ -496,6 +497,8 @@ class Status(_message.Message):
     run_time: _builtins.float
     """seconds since the start"""
     memory_bytes: _builtins.int
+    address: _builtins.str
+    """host:port where other machines reach it; empty: nowhere"""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupSpec]: ...
     @_builtins.property
@@ -527,10 +530,11 @@ class Status(_message.Message):
         run_time: _builtins.float = ...,
         memory_bytes: _builtins.int = ...,
         node_counters: _abc.Iterable[Global___NodeCounters] | None = ...,
+        address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "host", b"host", "memory_bytes", b"memory_bytes", "node_counters", b"node_counters", "nodes", b"nodes", "pid", b"pid", "processes", b"processes", "reader_counters", b"reader_counters", "run_id", b"run_id", "run_time", b"run_time", "state", b"state", "stream_counters", b"stream_counters", "streams", b"streams", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "groups", b"groups", "host", b"host", "memory_bytes", b"memory_bytes", "node_counters", b"node_counters", "nodes", b"nodes", "pid", b"pid", "processes", b"processes", "reader_counters", b"reader_counters", "run_id", b"run_id", "run_time", b"run_time", "state", b"state", "stream_counters", b"stream_counters", "streams", b"streams", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -503,6 +503,23 @@ class GetLatencies(_message.Message):
 Global___GetLatencies: _TypeAlias = GetLatencies  # noqa: Y015
 
 @_typing.final
+class Describe(_message.Message):
+    """Asked by a daemon that finds a group which another one, dead by now, had started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Describe: _TypeAlias = Describe  # noqa: Y015
+
+@_typing.final
 class JournalEntry(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -567,6 +584,7 @@ class GroupRequest(_message.Message):
     SET_STATES_FIELD_NUMBER: _builtins.int
     CALL_FIELD_NUMBER: _builtins.int
     GET_LATENCIES_FIELD_NUMBER: _builtins.int
+    DESCRIBE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def configure(self) -> Global___Configure: ...
@@ -612,6 +630,8 @@ class GroupRequest(_message.Message):
     def call(self) -> Global___Call: ...
     @_builtins.property
     def get_latencies(self) -> Global___GetLatencies: ...
+    @_builtins.property
+    def describe(self) -> Global___Describe: ...
     def __init__(
         self,
         *,
@@ -638,12 +658,13 @@ class GroupRequest(_message.Message):
         set_states: Global___SetStates | None = ...,
         call: Global___Call | None = ...,
         get_latencies: Global___GetLatencies | None = ...,
+        describe: Global___Describe | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add_node", b"add_node", "begin_run", b"begin_run", "call", b"call", "configure", b"configure", "finish", b"finish", "get_latencies", b"get_latencies", "get_states", b"get_states", "journal", b"journal", "link", b"link", "open", b"open", "publish", b"publish", "remote_link", b"remote_link", "remote_unlink", b"remote_unlink", "remove_node", b"remove_node", "request_stop", b"request_stop", "rings", b"rings", "set_params", b"set_params", "set_states", b"set_states", "shutdown", b"shutdown", "start", b"start", "stream_over", b"stream_over", "unlink", b"unlink", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_node", b"add_node", "begin_run", b"begin_run", "call", b"call", "configure", b"configure", "describe", b"describe", "finish", b"finish", "get_latencies", b"get_latencies", "get_states", b"get_states", "journal", b"journal", "link", b"link", "open", b"open", "publish", b"publish", "remote_link", b"remote_link", "remote_unlink", b"remote_unlink", "remove_node", b"remove_node", "request_stop", b"request_stop", "rings", b"rings", "set_params", b"set_params", "set_states", b"set_states", "shutdown", b"shutdown", "start", b"start", "stream_over", b"stream_over", "unlink", b"unlink", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_node", b"add_node", "begin_run", b"begin_run", "call", b"call", "configure", b"configure", "finish", b"finish", "get_latencies", b"get_latencies", "get_states", b"get_states", "id", b"id", "journal", b"journal", "link", b"link", "open", b"open", "publish", b"publish", "remote_link", b"remote_link", "remote_unlink", b"remote_unlink", "remove_node", b"remove_node", "request_stop", b"request_stop", "rings", b"rings", "set_params", b"set_params", "set_states", b"set_states", "shutdown", b"shutdown", "start", b"start", "stream_over", b"stream_over", "unlink", b"unlink", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_node", b"add_node", "begin_run", b"begin_run", "call", b"call", "configure", b"configure", "describe", b"describe", "finish", b"finish", "get_latencies", b"get_latencies", "get_states", b"get_states", "id", b"id", "journal", b"journal", "link", b"link", "open", b"open", "publish", b"publish", "remote_link", b"remote_link", "remote_unlink", b"remote_unlink", "remove_node", b"remove_node", "request_stop", b"request_stop", "rings", b"rings", "set_params", b"set_params", "set_states", b"set_states", "shutdown", b"shutdown", "start", b"start", "stream_over", b"stream_over", "unlink", b"unlink", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["configure", "add_node", "remove_node", "link", "unlink", "remote_link", "remote_unlink", "publish", "rings", "stream_over", "begin_run", "open", "start", "request_stop", "finish", "set_params", "journal", "shutdown", "get_states", "set_states", "call", "get_latencies"]  # noqa: Y015
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["configure", "add_node", "remove_node", "link", "unlink", "remote_link", "remote_unlink", "publish", "rings", "stream_over", "begin_run", "open", "start", "request_stop", "finish", "set_params", "journal", "shutdown", "get_states", "set_states", "call", "get_latencies", "describe"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
@@ -677,12 +698,15 @@ class GroupReply(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     RESULT_JSON_FIELD_NUMBER: _builtins.int
     LATENCIES_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     result_json: _builtins.str
     @_builtins.property
     def failure(self) -> _control_pb2.Failure: ...
     @_builtins.property
     def latencies(self) -> Global___Latencies: ...
+    @_builtins.property
+    def description(self) -> Global___Description: ...
     def __init__(
         self,
         *,
@@ -690,10 +714,11 @@ class GroupReply(_message.Message):
         failure: _control_pb2.Failure | None = ...,
         result_json: _builtins.str = ...,
         latencies: Global___Latencies | None = ...,
+        description: Global___Description | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "latencies", b"latencies"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "failure", b"failure", "latencies", b"latencies"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "id", b"id", "latencies", b"latencies", "result_json", b"result_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "failure", b"failure", "id", b"id", "latencies", b"latencies", "result_json", b"result_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -784,6 +809,38 @@ class OutputAnnounced(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OutputAnnounced: _TypeAlias = OutputAnnounced  # noqa: Y015
+
+@_typing.final
+class Description(_message.Message):
+    """Everything that a group has said in events up to now, as it stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    RINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeChanged]: ...
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutputAnnounced]: ...
+    @_builtins.property
+    def rings(self) -> _containers.RepeatedCompositeFieldContainer[_stream_pb2.Ring]:
+        """of each stream oldest first"""
+
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[Global___NodeChanged] | None = ...,
+        outputs: _abc.Iterable[Global___OutputAnnounced] | None = ...,
+        rings: _abc.Iterable[_stream_pb2.Ring] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes", "outputs", b"outputs", "rings", b"rings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Description: _TypeAlias = Description  # noqa: Y015
 
 @_typing.final
 class Hello(_message.Message):

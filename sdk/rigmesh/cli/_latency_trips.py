@@ -10,6 +10,7 @@ from rigmesh.client import Manager
 from rigmesh.client.stream import StreamReader
 from rigmesh.errors import WaitTimeout
 from rigmesh.node.histogram import Histogram
+from rigmesh.relay import RemoteStreamReader
 
 __all__ = ["RoundTrip", "match"]
 
@@ -67,7 +68,9 @@ class RoundTrip:
     into: str
     sent: list[float] = field(default_factory=list)
     received: list[float] = field(default_factory=list)
-    _readers: list[tuple[StreamReader, list[float]]] = field(default_factory=list)
+    _readers: list[tuple[StreamReader | RemoteStreamReader, list[float]]] = field(
+        default_factory=list
+    )
 
     def open(self, manager: Manager) -> None:
         """Begin to collect; when this returns, nothing is missed any more."""

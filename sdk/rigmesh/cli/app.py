@@ -16,8 +16,10 @@ from rigmesh.cli.console import ERR, FAILED, WRONG_USE
 from rigmesh.cli.doctor import doctor
 from rigmesh.cli.files import info, recover
 from rigmesh.cli.graph import graph
+from rigmesh.cli.hosts import hosts
 from rigmesh.cli.latency import latency
 from rigmesh.cli.live import call, get, set_values
+from rigmesh.cli.login import login, logout
 from rigmesh.cli.look import nodes, schema, status, streams
 from rigmesh.cli.run import record, replay, run
 from rigmesh.cli.scaffold import new_node
@@ -41,6 +43,9 @@ app.command("new-node")(new_node)
 app.command()(get)
 app.command("set")(set_values)
 app.command()(call)
+app.command()(hosts)
+app.command()(login)
+app.command()(logout)
 app.add_typer(graph, name="graph")
 
 

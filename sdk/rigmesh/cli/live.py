@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -17,11 +17,23 @@ from rigmesh.client import Manager
 from rigmesh.client.private import find_running
 from rigmesh.errors import DaemonUnavailable, GraphError, RigmeshError
 
-__all__ = ["call", "existing", "get", "set_values"]
+__all__ = ["OtherHosts", "call", "existing", "get", "set_values"]
+
+OtherHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--host", "-H", metavar="ADDRESS", help="A machine you are logged in to; may be repeated."
+    ),
+]
 
 
-def existing() -> Manager:
+def existing(hosts: Sequence[str] = ()) -> Manager:
     """Connect to a daemon that runs: starting one would show nothing.
+
+    Parameters
+    ----------
+    hosts : sequence of str
+        Other machines; then nothing needs to run on this one.
 
     Raises
     ------
@@ -29,9 +41,11 @@ def existing() -> Manager:
         If there is none.
     """
     socket = find_running()
+    if hosts:
+        return Manager.attach(*hosts, socket=socket)
     if socket is None:
         raise DaemonUnavailable("no daemon runs for you to ask; `rigmesh run` starts one")
-    return Manager(socket)
+    return Manager(socket=socket)
 
 
 def _complete_state(incomplete: str) -> list[str]:
@@ -65,9 +79,10 @@ def get(
         ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    hosts: OtherHosts = None,
 ) -> None:
     """Show states and live parameters of the graph that runs."""
-    with existing() as manager:
+    with existing(hosts or ()) as manager:
         found = manager.states[name] if name else manager.states.read()
         docs = _docs(manager)
     if as_json:
@@ -92,6 +107,7 @@ def set_values(
             autocompletion=_complete_setting,
         ),
     ],
+    hosts: OtherHosts = None,
 ) -> None:
     """Change parameters and states of the graph that runs, between two chunks."""
     values = {}
@@ -100,7 +116,7 @@ def set_values(
         if not (equals and name.strip()):
             raise GraphError(f"{text!r} is not of the form node.parameter=value")
         values[name.strip()] = yaml.safe_load(value)
-    with existing() as manager:
+    with existing(hosts or ()) as manager:
         effective = manager.states.write(values)
     for stream, (epoch, index) in effective.items():
         OUT.print(f"{escape(stream)}: from sample {index} of epoch {epoch} on", style="dim")
@@ -113,6 +129,7 @@ def call(
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME=VALUE …]", help="Its arguments.")
     ] = None,
+    hosts: OtherHosts = None,
 ) -> None:
     """Let a node of the graph that runs obey a command, such as detector.reset."""
     node, dot, name = command.partition(".")
@@ -124,14 +141,16 @@ def call(
         if not equals:
             raise GraphError(f"{text!r} is not of the form argument=value")
         given[key.strip()] = yaml.safe_load(value)
-    with existing() as manager:
+    with existing(hosts or ()) as manager:
         result = manager.call(node, name, **given)
     if result is not None:
         typer.echo(json.dumps(result))
 
 
 def _docs(manager: Manager) -> dict[str, str]:
-    types = manager.node_types()
+    types: dict[str, Any] = {}
+    for host in manager.hosts.values():
+        types.update(manager.node_types(host=host))
     docs = {}
     for name, node in manager.nodes.items():
         type_ = types[node.type]

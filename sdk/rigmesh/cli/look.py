@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rigmesh.cli.console import ERR, OUT
-from rigmesh.cli.live import existing
+from rigmesh.cli.live import OtherHosts, existing
 from rigmesh.cli.table import StatusTable
 from rigmesh.graph.loader import graph_schema
 from rigmesh.node.registry import NodeType, StateType, describe_all, find_type
@@ -170,9 +170,10 @@ def _add_row(table: Table, info: StreamInfo, host: str) -> None:
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    hosts: OtherHosts = None,
 ) -> None:
     """Show what the daemon runs: nodes, streams, processes."""
-    with existing() as manager:
+    with existing(hosts or ()) as manager:
         answer = manager.status()
     if as_json:
         OUT.print_json(MessageToJson(answer, preserving_proto_field_name=True))

@@ -51,7 +51,8 @@ class StatusTable:
             gaps = sum(sum(r.lost.values()) for r in reads)
             missing = f"[bold red]{gaps}[/]" if gaps else "0" if reads else ""
             rows = [counters[s] for s in node.outputs if s in counters and s in infos]
-            name = escape(node.spec.name)
+            place = f" [dim]on {escape(node.spec.host)}[/]" if node.spec.host else ""
+            name = escape(node.spec.name) + place
             latency = self._latency(status, node.spec.name)
             if not rows:
                 got = sum(r.delivered for r in reads)

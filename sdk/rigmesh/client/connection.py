@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any, TypeVar
 
 import grpc
 
-from rigmesh.errors import DaemonUnavailable, RigmeshError, WaitTimeout
+from rigmesh.credentials import Credentials
+from rigmesh.errors import DaemonError, DaemonUnavailable, NotPermitted, RigmeshError, WaitTimeout
 from rigmesh.rpc import CHANNEL_OPTIONS, FAILURE_KEY, error_of
 from rigmesh_proto.v1 import control_pb2 as pb
 from rigmesh_proto.v1.control_pb2 import Failure
@@ -20,31 +22,63 @@ __all__ = ["Connection"]
 Response = TypeVar("Response")
 
 _CONNECT_WITHIN = 10.0
+_ASK_AFTER = 1.0
+"""Seconds after which we look why a machine does not answer."""
 
 
 class Connection:
-    """A synchronous connection over a Unix socket.
+    """A synchronous connection to a daemon on this machine or another one.
+
+    After the daemon was away, calls work again within a second of its return; what was under way
+    raised `DaemonUnavailable`.
 
     Parameters
     ----------
-    socket : Path
-        The daemon's.
+    target : Path or Credentials
+        The Unix socket of a daemon, or what ``rigmesh login`` has stored of another machine.
 
     Raises
     ------
     DaemonUnavailable
         If no daemon answers there.
+    NotPermitted
+        If it is not the host that was logged in to.
     """
 
-    def __init__(self, socket: Path) -> None:
-        self.socket = socket
-        self._channel = grpc.insecure_channel(f"unix:{socket}", options=CHANNEL_OPTIONS)
+    def __init__(self, target: Path | Credentials) -> None:
+        self.target = target
+        if isinstance(target, Credentials):
+            self.where = target.address
+            self._channel = target.channel()
+        else:
+            self.where = str(target)
+            self._channel = grpc.insecure_channel(f"unix:{target}", options=CHANNEL_OPTIONS)
         self.stub = ControlServiceStub(self._channel)
         try:
-            grpc.channel_ready_future(self._channel).result(timeout=_CONNECT_WITHIN)
-        except grpc.FutureTimeoutError as error:
+            self._await_ready()
+        except BaseException:
             self._channel.close()
-            raise DaemonUnavailable(f"no daemon answers on {socket}") from error
+            raise
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the daemon is on another machine."""
+        return isinstance(self.target, Credentials)
+
+    @property
+    def socket(self) -> Path:
+        """The daemon's Unix socket.
+
+        Raises
+        ------
+        NotPermitted
+            If it is on another machine.
+        """
+        if isinstance(self.target, Credentials):
+            raise NotPermitted(
+                f"{self.where} is another machine: windows and classes of one's own run on this one"
+            )
+        return self.target
 
     def call(
         self, method: Callable[..., Response], request: Any, *, timeout: float | None = 60.0
@@ -79,6 +113,32 @@ class Connection:
         """Hang up."""
         self._channel.close()
 
+    def _await_ready(self) -> None:
+        ready = grpc.channel_ready_future(self._channel)
+        deadline = time.monotonic() + _CONNECT_WITHIN
+        first = _ASK_AFTER if self.is_remote else _CONNECT_WITHIN
+        try:
+            ready.result(timeout=first)
+            return
+        except grpc.FutureTimeoutError:
+            fault, is_final = self._fault()
+            if not is_final:
+                left = max(0.0, deadline - time.monotonic()) if self.is_remote else 0.0
+                try:
+                    ready.result(timeout=left)
+                    return
+                except grpc.FutureTimeoutError:
+                    pass
+        finally:
+            ready.cancel()
+        why = f": {fault}" if fault else ""
+        if is_final:
+            raise NotPermitted(fault)
+        raise DaemonUnavailable(f"no daemon answers on {self.where}{why}")
+
+    def _fault(self) -> tuple[str, bool]:
+        return self.target.fault() if isinstance(self.target, Credentials) else ("", False)
+
     def _messages(self, call: Any) -> Iterator[Any]:
         try:
             yield from call
@@ -93,12 +153,19 @@ class Connection:
     def _translate(self, error: grpc.RpcError) -> RigmeshError:
         """Return the error that the daemon raised, or what a broken connection means."""
         if not isinstance(error, grpc.Call):
-            return DaemonUnavailable(f"the daemon on {self.socket}: {error}")
+            return DaemonUnavailable(f"the daemon on {self.where}: {error}")
         for key, value in error.trailing_metadata() or ():
             if key == FAILURE_KEY and isinstance(value, bytes):
                 return error_of(Failure.FromString(value))
-        if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-            return WaitTimeout(f"the daemon on {self.socket} did not answer in time")
-        if error.code() == grpc.StatusCode.UNAVAILABLE:
-            return DaemonUnavailable(f"the daemon on {self.socket} is gone: {error.details()}")
-        return DaemonUnavailable(f"{error.code().name}: {error.details()}")
+        code, details = error.code(), error.details()
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return WaitTimeout(f"the daemon on {self.where} did not answer in time")
+        if code == grpc.StatusCode.UNAVAILABLE:
+            return DaemonUnavailable(f"the daemon on {self.where} is gone: {details}")
+        if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+            return NotPermitted(f"the daemon on {self.where} refuses: {details}")
+        if code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INVALID_ARGUMENT):
+            return DaemonError(f"the daemon on {self.where} refuses: {details}")
+        if code == grpc.StatusCode.INTERNAL:
+            return DaemonError(f"the daemon on {self.where} failed: {details}")
+        return DaemonUnavailable(f"{code.name}: {details}")

@@ -7,40 +7,81 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rigmesh.client.fleet import Fleet, Member
+from rigmesh.client.host import Host
 from rigmesh.errors import GraphError, UnknownName
-from rigmesh.graph import locate
+from rigmesh.graph import GraphSpec, locate
+from rigmesh.graph.hosts import joined, split_by_host
 from rigmesh.graph.loader import dump_graph, load_graph
 from rigmesh.graph.wire import graph_from_wire, graph_to_wire
 from rigmesh_proto.v1 import control_pb2 as pb
 
-__all__ = ["read_graph", "write_graph"]
+__all__ = ["load_into", "write_graph"]
 
 
-def read_graph(
-    path: Path | str, settings: Mapping[str, Mapping[str, Any]]
-) -> tuple[pb.GraphSpec, Callable[[GraphError], GraphError]]:
-    """Read a graph file, with some parameters of its nodes replaced.
+def load_into(
+    fleet: Fleet,
+    path: Path | str,
+    settings: Mapping[str, Mapping[str, Any]],
+    add_host: Callable[[str], Host],
+) -> None:
+    """Build the graph of a file, each part on its host; all or nothing.
 
-    Returns
-    -------
-    GraphSpec, callable
-        The message, and what adds file and line to a mistake that the daemon finds in it.
+    Parameters
+    ----------
+    fleet : Fleet
+        The daemons.
+    path : Path or str
+        The file.
+    settings : dict of str to dict
+        Parameters to put in the place of those in the file, by node.
+    add_host : callable
+        Reaches a machine by its address.
 
     Raises
     ------
     GraphError
         With the path to each mistake; an UnknownName if there is no node to set.
     """
-    graph = load_graph(path)
+    graph = _with_settings(load_graph(path), settings)
+    members = {name: fleet.named(add_host(address).name) for name, address in graph.hosts.items()}
+    members[""] = fleet.local
+    parts = split_by_host(graph, {name: member.address for name, member in members.items()})
+    loaded: list[Member] = []
+    try:
+        for host, part in parts.items():
+            member = members[host]
+            request = pb.LoadGraphRequest(graph=graph_to_wire(part))
+            try:
+                member.call(member.stub.LoadGraph, request, timeout=120.0)
+            except GraphError as error:
+                raise locate(error, graph) from error
+            loaded.append(member)
+    except BaseException:
+        for member in loaded:
+            member.call(member.stub.Clear, pb.ClearRequest())
+        raise
+    for host, part in parts.items():
+        members[host].made.extend(node.spec.name for node in members[host].status().nodes)
+        members[host].groups.extend(node.group for node in part.nodes.values())
+
+
+def write_graph(fleet: Fleet, path: Path | str) -> None:
+    """Write the graph of all daemons as a file."""
+    parts = {}
+    for member in fleet:
+        response = member.call(member.stub.GetGraph, pb.GetGraphRequest())
+        if response.graph.nodes or member is fleet.local:
+            host = "" if member is fleet.local else member.name
+            parts[host] = graph_from_wire(response.graph)
+    graph = joined(parts, {member.name: member.address for member in fleet})
+    Path(path).write_text(dump_graph(graph), encoding="utf-8")
+
+
+def _with_settings(graph: GraphSpec, settings: Mapping[str, Mapping[str, Any]]) -> GraphSpec:
     nodes = dict(graph.nodes)
     for name, values in settings.items():
         if name not in nodes:
             raise UnknownName.among("node", name, nodes)
         nodes[name] = replace(nodes[name], params={**nodes[name].params, **values})
-    graph = replace(graph, nodes=nodes)
-    return graph_to_wire(graph), lambda error: locate(error, graph)
-
-
-def write_graph(graph: pb.GraphSpec, path: Path | str) -> None:
-    """Write a graph as a file."""
-    Path(path).write_text(dump_graph(graph_from_wire(graph)), encoding="utf-8")
+    return replace(graph, nodes=nodes)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rigmesh.client.connection import Connection
+from rigmesh.client.fleet import Fleet, Member
 from rigmesh.errors import Unsupported
 from rigmesh_proto.v1 import control_pb2 as pb
 
@@ -25,8 +25,8 @@ class StateView(MutableMapping[str, Any]):
 
     Parameters
     ----------
-    connection : Connection
-        To the daemon.
+    fleet : Fleet
+        The daemons.
     node : str
         Show this node's only, by their own names.
 
@@ -39,14 +39,14 @@ class StateView(MutableMapping[str, Any]):
         detector.states["k"] = 4.5
     """
 
-    def __init__(self, connection: Connection, node: str = "") -> None:
-        self._connection = connection
+    def __init__(self, fleet: Fleet, node: str = "") -> None:
+        self._fleet = fleet
         self._prefix = f"{node}." if node else ""
         self._node = node
 
     def of(self, node: str) -> StateView:
         """Return those of one node."""
-        return StateView(self._connection, node)
+        return StateView(self._fleet, node)
 
     def read(self) -> dict[str, Any]:
         """Return all of them, looked at together."""
@@ -68,15 +68,33 @@ class StateView(MutableMapping[str, Any]):
             If one cannot be written.
         """
         named = {self._prefix + name: value for name, value in values.items()}
-        request = pb.SetStatesRequest(values_json=json.dumps(named, default=str))
-        response = self._connection.call(self._connection.stub.SetStates, request)
-        return {at.stream: (at.epoch, at.index) for at in response.effective}
+        by_host: dict[str, dict[str, Any]] = {}
+        for name, value in named.items():
+            by_host.setdefault(self._host_of(name).name, {})[name] = value
+        effective: dict[str, tuple[int, int]] = {}
+        for host, mine in by_host.items():
+            member = self._fleet.named(host)
+            request = pb.SetStatesRequest(values_json=json.dumps(mine, default=str))
+            response = member.call(member.stub.SetStates, request)
+            effective.update({at.stream: (at.epoch, at.index) for at in response.effective})
+        return effective
 
     def _get(self, name: str) -> dict[str, Any]:
-        request = pb.GetStatesRequest(name=name)
-        response = self._connection.call(self._connection.stub.GetStates, request)
-        values: dict[str, Any] = json.loads(response.states_json)
+        values: dict[str, Any] = {}
+        for member in [self._host_of(name)] if name else self._fleet:
+            response = member.call(member.stub.GetStates, pb.GetStatesRequest(name=name))
+            values.update(json.loads(response.states_json))
         return values
+
+    def _host_of(self, name: str) -> Member:
+        """Return who has a state; an alias is where its members are."""
+        if "." in name or len(self._fleet.members) == 1:
+            return self._fleet.of(name.partition(".")[0])
+        for member in self._fleet:
+            response = member.call(member.stub.GetStates, pb.GetStatesRequest())
+            if name in json.loads(response.states_json):
+                return member
+        return self._fleet.of(name)
 
     def __getitem__(self, name: str) -> Any:
         full = self._prefix + name
@@ -131,11 +149,11 @@ class Latency:
     late: int
 
 
-def get_latencies(connection: Connection) -> list[Latency]:
+def get_latencies(member: Member) -> list[Latency]:
     """Return the latencies of every node and ring."""
     from rigmesh.node.histogram import Histogram
 
-    response = connection.call(connection.stub.GetLatencies, pb.GetLatenciesRequest())
+    response = member.call(member.stub.GetLatencies, pb.GetLatenciesRequest())
     return [
         Latency(
             each.process,
@@ -150,12 +168,10 @@ def get_latencies(connection: Connection) -> list[Latency]:
     ]
 
 
-def call_command(
-    connection: Connection, node: str, command: str, arguments: Mapping[str, Any]
-) -> Any:
+def call_command(member: Member, node: str, command: str, arguments: Mapping[str, Any]) -> Any:
     """Let a node obey a command; return its result."""
     request = pb.CallCommandRequest(
         node=node, command=command, arguments_json=json.dumps(dict(arguments), default=str)
     )
-    response = connection.call(connection.stub.CallCommand, request)
+    response = member.call(member.stub.CallCommand, request)
     return json.loads(response.result_json) if response.result_json else None

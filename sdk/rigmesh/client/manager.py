@@ -5,22 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
-from rigmesh.client.connection import Connection
+from rigmesh.client.driver import Driver
+from rigmesh.client.fleet import Fleet, Member
 from rigmesh.client.host import GroupOptions, Host, NodeGroup, group_message
-from rigmesh.client.live import Latency, StateView, call_command, get_latencies
 from rigmesh.client.node import InputHandle, NodeHandle, OutputHandle
 from rigmesh.client.private import PrivateDaemon, find_socket
+from rigmesh.client.retry import PatientConnection, connect
 from rigmesh.client.session import Sessions
-from rigmesh.errors import DaemonUnavailable, GraphError, RigmeshError, UnknownName, Unsupported
+from rigmesh.errors import DaemonUnavailable, RigmeshError, UnknownName, Unsupported
 from rigmesh_proto.v1 import control_pb2 as pb
 
 if TYPE_CHECKING:
     from rigmesh.client.stream import StreamReader
+    from rigmesh.relay import RemoteStreamReader
     from rigmesh.transports import StartAt
 
 __all__ = ["Manager"]
@@ -30,14 +31,18 @@ _log = logging.getLogger(__name__)
 _LOCAL = ("", "localhost", "local", "127.0.0.1")
 
 
-class Manager:
-    """Drives a daemon: the one at `socket`, at ``$RIGMESH_SOCKET``, the system's, or its own.
+class Manager(Driver):
+    """Drives the daemon of this machine, and those of others.
 
+    Here it is the one at `socket`, at ``$RIGMESH_SOCKET``, the system's, or the manager's own.
     Leaving the ``with`` block stops and removes what the manager made, also after an exception
-    or Ctrl-C. Everything is synchronous.
+    or Ctrl-C. A script that is killed leaves all as it is, for :meth:`attach`. Everything is
+    synchronous.
 
     Parameters
     ----------
+    *hosts : str
+        Addresses of other machines to drive, too; see :meth:`add_host`.
     socket : Path or str
         The Unix socket of a daemon.
     private : bool
@@ -47,6 +52,8 @@ class Manager:
     ------
     DaemonUnavailable
         If no daemon can be reached or started.
+    NotPermitted
+        If this user has not logged in to one of the hosts.
 
     Examples
     --------
@@ -61,24 +68,48 @@ class Manager:
                 print(chunk.timestamps[-1], chunk.data.std())
     """
 
-    def __init__(self, socket: Path | str | None = None, *, private: bool = False) -> None:
+    def __init__(
+        self, *hosts: str, socket: Path | str | None = None, private: bool = False
+    ) -> None:
         self._private: PrivateDaemon | None = None
-        self._readers: list[StreamReader] = []
-        self._made: list[str] = []
-        self._groups: list[str] = []
-        self._closed = False
+        self._readers: list[StreamReader | RemoteStreamReader] = []
+        self._keeps_all = self._closed = False
         found = None if private else Path(socket) if socket is not None else find_socket()
         if found is None:
             self._private = PrivateDaemon()
             found = self._private.socket
         try:
-            self._connection = Connection(found)
+            self._connection = connect(found, is_private=self._private is not None)
             self._sessions = Sessions(self._connection)
-            self.local = Host(self, self.status().host)
+            self._fleet = Fleet(Member(self._connection))
+            self.local = Host(self, self._fleet.local.name)
+            for address in hosts:
+                self.add_host(address)
         except BaseException:
             if self._private is not None:
                 self._private.close()
             raise
+
+    @classmethod
+    def attach(cls, *hosts: str, socket: Path | str | None = None) -> Self:
+        """Drive what runs already, made by whoever: leaving takes nothing away.
+
+        Parameters
+        ----------
+        *hosts, socket
+            As for the class.
+
+        Raises
+        ------
+        DaemonUnavailable
+            If there is no daemon here: one that begins now has nothing to attach to.
+        """
+        found = Path(socket) if socket is not None else find_socket()
+        if found is None and not hosts:
+            raise DaemonUnavailable("no daemon runs here that one could attach to")
+        manager = cls(*hosts, socket=found)
+        manager._keeps_all = True
+        return manager
 
     # --- hosts, groups, nodes ----------------------------------------------------------------
 
@@ -87,19 +118,39 @@ class Manager:
         """Whether the daemon is this manager's own."""
         return self._private is not None
 
+    @property
+    def hosts(self) -> dict[str, Host]:
+        """All machines that it drives, by name; this one first."""
+        return {member.name: Host(self, member.name) for member in self._fleet}
+
     def add_host(self, address: str) -> Host:
-        """Use a daemon on another machine.
+        """Drive the daemon of another machine, too.
+
+        Parameters
+        ----------
+        address : str
+            ``name`` or ``name:port``, also with ``tcp://`` before it. Log in first:
+            ``rigmesh login ADDRESS``.
 
         Raises
         ------
-        Unsupported
-            For any machine but this one.
+        DaemonUnavailable
+            If no daemon answers there.
+        NotPermitted
+            If this user has not logged in there, or may not.
         """
-        if address.removeprefix("tcp://").partition(":")[0] in (*_LOCAL, self.local.name):
+        bare = address.removeprefix("tcp://")
+        if bare.partition(":")[0] in (*_LOCAL, self.local.name):
             return self.local
-        raise Unsupported(
-            f"this version drives the daemon of its own machine only; asked for {address!r}"
-        )
+        from rigmesh.credentials import load_credentials
+
+        credentials = load_credentials(bare)
+        for member in self._fleet:
+            if member.address == credentials.address:
+                return Host(self, member.name)
+        member = Member(PatientConnection(credentials), credentials.address)
+        self._fleet.add(member)
+        return Host(self, member.name)
 
     def create_nodegroup(
         self,
@@ -124,16 +175,15 @@ class Manager:
         NameTaken
             If there is one of that name.
         """
+        member = self._fleet.named(host.name) if host is not None else self._fleet.local
         request = pb.CreateGroupRequest(group=group_message(name, options))
-        made = self._connection.call(self._connection.stub.CreateGroup, request)
-        self._groups.append(made.group.name)
+        made = member.call(member.stub.CreateGroup, request)
+        member.groups.append(made.group.name)
         return NodeGroup(host or self.local, made.group.name)
 
     def remove_nodegroup(self, group: NodeGroup) -> None:
         """Remove a group and its nodes."""
-        request = pb.RemoveGroupRequest(name=group.name)
-        self._connection.call(self._connection.stub.RemoveGroup, request)
-        self._groups = [name for name in self._groups if name != group.name]
+        self._fleet.named(group.host.name).remove_group(group.name)
 
     def create_node(
         self,
@@ -166,37 +216,47 @@ class Manager:
             If it cannot be made.
         """
         group = host.name if isinstance(host, NodeGroup) else ""
+        place = host.host if isinstance(host, NodeGroup) else host or self.local
+        member = self._fleet.named(place.name)
         type_name = type if isinstance(type, str) else ""
         if not isinstance(type, str):
+            if member is not self._fleet.local:
+                raise Unsupported(
+                    f"{type.__name__} is a class of this script, which runs on this machine only; "
+                    f"asked for {place.name}: install it there as a package with an entry point"
+                )
             group, type_name = self._sessions.type_of(type)
-            self._groups.append(group)
+            member.groups.append(group)
         spec = pb.NodeSpec(
-            name=name,
+            name=self._fleet.free_name(name, type_name),
             type=type_name,
             group=group,
             params_json=json.dumps(parameters, default=str),
             overflow=overflow,
         )
-        request = pb.CreateNodeRequest(node=spec)
-        made = self._connection.call(self._connection.stub.CreateNode, request)
-        self._made.append(made.node.spec.name)
-        return self._handle(made.node)
+        return self._handle(member.create(spec), member)
 
     def remove_node(self, name: str) -> None:
         """Take a node and its links away."""
-        self._connection.call(self._connection.stub.RemoveNode, pb.RemoveNodeRequest(name=name))
-        self._made = [made for made in self._made if made != name]
+        self._fleet.of(name).remove(name)
 
-    def node_types(self, *, refresh: bool = False) -> dict[str, dict[str, Any]]:
+    def node_types(
+        self, *, refresh: bool = False, host: Host | None = None
+    ) -> dict[str, dict[str, Any]]:
         """Return every node type by name: docs, ports, and the JSON schema of its parameters."""
+        member = self._fleet.named(host.name) if host is not None else self._fleet.local
         request = pb.ListNodeTypesRequest(refresh=refresh)
-        found = self._connection.call(self._connection.stub.ListNodeTypes, request)
+        found = member.call(member.stub.ListNodeTypes, request)
         return {t["name"]: t for t in map(json.loads, found.types_json)}
 
     @property
     def nodes(self) -> dict[str, NodeHandle]:
         """The nodes of the graph by name."""
-        return {node.spec.name: self._handle(node) for node in self.status().nodes}
+        return {
+            node.spec.name: self._handle(node, member)
+            for member in self._fleet
+            for node in member.status().nodes
+        }
 
     def __getitem__(self, name: str) -> NodeHandle:
         nodes = self.nodes
@@ -207,7 +267,7 @@ class Manager:
     # --- links and parameters ----------------------------------------------------------------
 
     def connect(self, output: OutputHandle, into: InputHandle) -> None:
-        """Link an output to an input.
+        """Link an output to an input; a stream of another host is brought here by a relay.
 
         Raises
         ------
@@ -216,75 +276,21 @@ class Manager:
         GraphError
             If the input is taken, or the link closes a circle.
         """
-        request = pb.ConnectRequest(stream=output.stream, input=into.reference)
-        self._connection.call(self._connection.stub.Connect, request)
+        member = self._fleet.of(into.reference.partition(".")[0])
+        stream = self._fleet.bring(output.stream, member)
+        member.call(member.stub.Connect, pb.ConnectRequest(stream=stream, input=into.reference))
 
     def disconnect(self, output: OutputHandle, into: InputHandle) -> None:
         """Undo a link."""
-        request = pb.DisconnectRequest(stream=output.stream, input=into.reference)
-        self._connection.call(self._connection.stub.Disconnect, request)
-
-    def set_parameters(self, node: str, values: dict[str, Any]) -> dict[str, tuple[int, int]]:
-        """Change parameters of a node; see :meth:`NodeHandle.update`."""
-        request = pb.SetParametersRequest(node=node, params_json=json.dumps(values, default=str))
-        response = self._connection.call(self._connection.stub.SetParameters, request)
-        return {at.stream: (at.epoch, at.index) for at in response.effective}
-
-    @property
-    def states(self) -> StateView:
-        """States, live parameters and aliases: ``manager.states["detector.level"] = 4``."""
-        return StateView(self._connection)
-
-    def call(self, node: str, command: str, **arguments: Any) -> Any:
-        """Let a node obey a command; see :meth:`NodeHandle.call`."""
-        return call_command(self._connection, node, command, arguments)
-
-    def latencies(self) -> list[Latency]:
-        """Return how long chunks took to each node and over each ring, since the start."""
-        return get_latencies(self._connection)
-
-    # --- running -----------------------------------------------------------------------------
-
-    def start_all(self, *, timeout: float = 30.0) -> str:
-        """Start every node, sinks first; all or none.
-
-        Returns
-        -------
-        str
-            Id of the run.
-
-        Raises
-        ------
-        NodeError
-            That of the first node which failed, with its traceback.
-        WaitTimeout
-            If a node does not get ready in time.
-        """
-        request, stub = pb.StartRequest(timeout=timeout), self._connection.stub
-        return self._connection.call(stub.Start, request, timeout=3 * timeout + 30).run_id
-
-    def stop_all(self, *, timeout: float = 15.0) -> None:
-        """End the sources, let everything drain, seal the recordings."""
-        request = pb.StopRequest(timeout=timeout)
-        self._connection.call(self._connection.stub.Stop, request, timeout=None)
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[Self]:
-        """Start all on entering, stop all on leaving."""
-        self.start_all()
-        try:
-            yield self
-        finally:
-            self.stop_all()
-
-    def annotate(self, text: str) -> None:
-        """Put a note into all recordings."""
-        self._connection.call(self._connection.stub.Annotate, pb.AnnotateRequest(text=text))
+        member = self._fleet.of(into.reference.partition(".")[0])
+        stream = self._fleet.bring(output.stream, member)
+        request = pb.DisconnectRequest(stream=stream, input=into.reference)
+        member.call(member.stub.Disconnect, request)
 
     # --- graph files -------------------------------------------------------------------------
 
     def load(self, path: Path | str, *, settings: dict[str, dict[str, Any]] | None = None) -> None:
-        """Build the graph of a file.
+        """Build the graph of a file, each part on its host.
 
         Parameters
         ----------
@@ -299,44 +305,33 @@ class Manager:
             With file, line and path of each mistake; then nothing is built.
         """
         # Imported here: pydantic and jsonschema would double the time this module takes.
-        from rigmesh.client.graphfile import read_graph
+        from rigmesh.client.graphfile import load_into
 
-        message, located = read_graph(path, settings or {})
-        request, stub = pb.LoadGraphRequest(graph=message), self._connection.stub
-        try:
-            self._connection.call(stub.LoadGraph, request, timeout=120.0)
-        except GraphError as error:
-            raise located(error) from error
-        self._made.extend(node.spec.name for node in self.status().nodes)
-        self._groups.extend(node.group for node in message.nodes)
+        load_into(self._fleet, path, settings or {}, self.add_host)
 
     def save(self, path: Path | str) -> None:
         """Write the graph as a file that `load` and ``rigmesh run`` take."""
         from rigmesh.client.graphfile import write_graph
 
-        response = self._connection.call(self._connection.stub.GetGraph, pb.GetGraphRequest())
-        write_graph(response.graph, path)
+        write_graph(self._fleet, path)
 
-    # --- looking -----------------------------------------------------------------------------
+    # --- streams ----------------------------------------------------------------------------
 
-    def status(self) -> pb.Status:
-        """Return the state of everything: nodes, processes, streams, counters."""
-        return self._connection.status()
-
-    @contextlib.contextmanager
-    def events(
-        self, *, logs: bool = False, status_every: float = 0.0
-    ) -> Iterator[Iterator[pb.Event]]:
-        """Watch states, if asked for also logs, and counters every so many seconds."""
-        request = pb.WatchRequest(logs=logs, status_every=status_every)
-        with self._connection.stream(self._connection.stub.Watch, request) as responses:
-            yield (response.event for response in responses)
-
-    def open_stream(self, stream: str, *, start: StartAt = "now") -> StreamReader:
+    def open_stream(
+        self, stream: str, *, start: StartAt = "now"
+    ) -> StreamReader | RemoteStreamReader:
         """Read a stream by its name, ``node.port``."""
-        from rigmesh.client.stream import StreamReader
+        member = self._fleet.of(stream.partition(".")[0])
+        reader: StreamReader | RemoteStreamReader
+        if member is self._fleet.local:
+            from rigmesh.client.stream import StreamReader
 
-        reader = StreamReader(self._connection, stream, start=start)
+            reader = StreamReader(self._connection, stream, start=start)
+        else:
+            from rigmesh.credentials import load_credentials
+            from rigmesh.relay import RemoteStreamReader
+
+            reader = RemoteStreamReader(load_credentials(member.address), stream, start=start)
         self._readers = [r for r in self._readers if not r.is_closed] + [reader]
         return reader
 
@@ -350,15 +345,11 @@ class Manager:
         for reader in self._readers:
             reader.close()
         try:
-            if self._private is None:
-                # A daemon that is gone has nothing of ours any more.
-                with contextlib.suppress(DaemonUnavailable):
-                    self._remove_mine()
-            else:
-                with contextlib.suppress(RigmeshError):
-                    self.stop_all()
+            if not self._keeps_all:
+                self._remove_mine()
         finally:
-            self._connection.close()
+            for member in self._fleet:
+                member.connection.close()
             if self._private is not None:
                 self._private.close()
             self._sessions.close()
@@ -381,20 +372,15 @@ class Manager:
             _log.exception("while closing the manager")
 
     def _remove_mine(self) -> None:
-        if not self._made and not self._groups:
+        if self._private is None and not any(m.made or m.groups for m in self._fleet):
             return
         with contextlib.suppress(RigmeshError):
             self.stop_all()
-        for name in reversed(self._made):
-            with contextlib.suppress(UnknownName):
-                self.remove_node(name)
-        for name in dict.fromkeys(self._groups):
-            with contextlib.suppress(UnknownName):
-                self._connection.call(
-                    self._connection.stub.RemoveGroup, pb.RemoveGroupRequest(name=name)
-                )
+        for member in self._fleet:
+            if member is not self._fleet.local or self._private is None:
+                member.remove_mine()
 
-    def _handle(self, status: pb.NodeStatus) -> NodeHandle:
-        types = self.node_types()
+    def _handle(self, status: pb.NodeStatus, member: Member) -> NodeHandle:
+        types = self.node_types(host=Host(self, member.name))
         inputs = [port["name"] for port in types[status.spec.type]["inputs"]]
         return NodeHandle(self, status, inputs)

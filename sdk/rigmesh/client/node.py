@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rigmesh.client.live import StateView
     from rigmesh.client.manager import Manager
     from rigmesh.client.stream import StreamReader
+    from rigmesh.relay import RemoteStreamReader
     from rigmesh.streams import Chunk, StreamInfo
     from rigmesh.transports import StartAt
 
@@ -47,7 +48,7 @@ class OutputHandle:
                 return info_from_wire(info)
         raise StreamNotFound(f"{self.stream} is not announced yet; start the graph first")
 
-    def open(self, *, start: StartAt = "now") -> StreamReader:
+    def open(self, *, start: StartAt = "now") -> StreamReader | RemoteStreamReader:
         """Read the stream; close the reader, or use it in a ``with`` block."""
         return self._manager.open_stream(self.stream, start=start)
 

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 
 from rigmesh.client.connection import Connection
-from rigmesh.errors import RigmeshError, StreamLost, WaitTimeout
+from rigmesh.client.retry import BACK_WITHIN, PatientConnection
+from rigmesh.errors import DaemonUnavailable, RigmeshError, StreamLost, UnknownName, WaitTimeout
 from rigmesh.streams import Cause, Chunk, Gap
 from rigmesh.transports import RingReader, RingState, SharedBell, ShmTransport, StartAt
 from rigmesh_proto.v1 import control_pb2 as pb
@@ -19,10 +20,14 @@ __all__ = ["StreamReader"]
 _POLL = 0.2
 _FOLLOW_WITHIN = 10.0
 """How long a stream whose writer died may take to come back, in seconds."""
+_ASK_AGAIN_AFTER = 0.1
 
 
 class StreamReader:
     """Reads one stream; a context manager and an iterator over chunks.
+
+    It does not need the daemon to read a ring. If that dies and comes back, it is asked again where
+    the stream goes on.
 
     Parameters
     ----------
@@ -43,7 +48,10 @@ class StreamReader:
         self._bell: SharedBell | None = None
         self._transport: ShmTransport | None = None
         self._ended = False
+        self._error: RigmeshError | None = None
+        self._away: tuple[float, DaemonUnavailable] | None = None
         self._waiting: list[Ring] = []
+        self._known: set[str] = set()
         self._leave = threading.Event()
         self._last: float | None = None
         self._thread = threading.Thread(target=self._listen, name=f"stream {stream}", daemon=True)
@@ -58,12 +66,15 @@ class StreamReader:
             If nothing comes for `timeout` seconds.
         StreamLost
             If its writer died and nothing follows.
+        DaemonUnavailable
+            If there is no daemon to say where it goes on.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         lost_since: float | None = None
         while True:
             self._take_answers()
             if self._reader is None and not self._next_ring():
+                self._raise_if_that_was_all()
                 if self._ended:
                     return None
             elif (chunk := self._receive()) is not None:
@@ -72,6 +83,8 @@ class StreamReader:
                 lost_since = lost_since or time.monotonic()
                 if self._reader.is_finished and time.monotonic() - lost_since > _FOLLOW_WITHIN:
                     raise StreamLost(f"the process that made {self.stream} died")
+            else:
+                self._raise_if_that_was_all()
             remaining = _POLL if deadline is None else min(_POLL, deadline - time.monotonic())
             if remaining <= 0:
                 raise WaitTimeout(f"no sample of {self.stream} within {timeout} s")
@@ -116,6 +129,7 @@ class StreamReader:
         while self._reader is None and time.monotonic() < deadline and not self._ended:
             self._take_answers()
             if not self._next_ring():
+                self._raise_if_that_was_all()
                 self._sleep(0.01)
         if self._reader is None:
             raise StreamLost(f"{self.stream} has no ring: it has not begun, or is over")
@@ -149,26 +163,43 @@ class StreamReader:
     # --- inside ------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        """Collect the daemon's answers; leaving cancels the call, and with it our lease."""
+        """Collect the daemon's answers, also those of the next daemon."""
+        was_away = False
+        while (error := self._subscribe()) is not None and not self._leave.is_set():
+            if isinstance(error, DaemonUnavailable):
+                if isinstance(self._connection, PatientConnection):
+                    was_away = True
+                    self._away = self._away or (time.monotonic(), error)
+                    self._leave.wait(_ASK_AGAIN_AFTER)
+                    continue
+            elif was_away and isinstance(error, UnknownName):
+                error = StreamLost(f"the daemon was started anew, and has no more: {error}")
+            self._answers.put(error)
+            return
+
+    def _subscribe(self) -> RigmeshError | None:
+        """Ask once; leaving cancels the call, and with it our lease. Return why it broke."""
         request = pb.SubscribeRequest(stream=self.stream)
         stub = self._connection.stub
+        errors: list[RigmeshError] = []
         try:
             with self._connection.stream(stub.Subscribe, request) as answers:
-                watch = threading.Thread(target=self._forward, args=(answers,), daemon=True)
+                watch = threading.Thread(target=self._forward, args=(answers, errors), daemon=True)
                 watch.start()
                 while watch.is_alive() and not self._leave.wait(_POLL):
                     pass
             watch.join()
         except RigmeshError as error:
-            self._answers.put(error)
+            errors.append(error)
+        return errors[0] if errors else None
 
-    def _forward(self, answers: Iterator[pb.SubscribeResponse]) -> None:
+    def _forward(self, answers: Iterator[pb.SubscribeResponse], errors: list[RigmeshError]) -> None:
         try:
             for answer in answers:
+                self._away = None
                 self._answers.put(answer)
         except RigmeshError as error:
-            if not self._leave.is_set():
-                self._answers.put(error)
+            errors.append(error)
 
     def _take_answers(self) -> None:
         while True:
@@ -177,14 +208,29 @@ class StreamReader:
             except queue.Empty:
                 return
             if isinstance(answer, RigmeshError):
-                raise answer
-            if answer.HasField("ring"):
+                self._error = answer
+            elif not answer.HasField("ring"):
+                self._ended = True
+            elif answer.ring.segment not in self._known:
                 if self._transport is None:
                     self._transport = ShmTransport.like(answer.session, answer.ring.segment)
                     self._bell = self._transport.bell()
+                self._known.add(answer.ring.segment)
                 self._waiting.append(answer.ring)
-            else:
-                self._ended = True
+
+    def _raise_if_that_was_all(self) -> None:
+        """Raise what keeps us from reading on, once there is nothing left to read."""
+        away, reader = self._away, self._reader
+        if self._error is None and away is None:
+            return
+        if reader is not None and reader.writer_is_alive and not reader.is_finished:
+            return
+        if self._error is not None:
+            raise self._error
+        if reader is not None and reader.state is RingState.OPEN:
+            reader.declare_lost()  # nobody else does while there is no daemon
+        elif away is not None and time.monotonic() - away[0] > BACK_WITHIN:
+            raise DaemonUnavailable(str(away[1])) from away[1]
 
     def _next_ring(self) -> bool:
         if not self._waiting or self._transport is None or self._bell is None:

@@ -78,13 +78,14 @@ def parse_graph(text: str, *, source: str = "") -> GraphSpec:
         raise _located(_explain(error), places) from error
     problems: list[tuple[str, str]] = []
     nodes = _by_name("nodes", file.nodes, lines, problems)
+    nodes = dict(_on_hosts(nodes, file, problems))
     aliases = {
         name: AliasSpec(_states(name, alias.states, problems), alias.write, alias.doc)
         for name, alias in file.aliases.items()
     }
     latency = None
     named: list[tuple[str, Iterable[str]]] = [
-        ("groups", file.groups), ("nodes", nodes), ("aliases", aliases)
+        ("groups", file.groups), ("nodes", nodes), ("aliases", aliases), ("hosts", file.hosts)
     ]  # fmt: skip
     if file.latency is not None:
         latency = _latency(file.latency, nodes, lines, problems)
@@ -101,11 +102,12 @@ def parse_graph(text: str, *, source: str = "") -> GraphSpec:
         name=file.name,
         metadata=file.metadata,
         groups={
-            name: GroupSpec(name, **(group or GroupFile()).model_dump())
+            name: GroupSpec(name, **(group or GroupFile()).model_dump(exclude={"host"}))
             for name, group in file.groups.items()
         },
         nodes=nodes,
         aliases=aliases,
+        hosts=file.hosts,
         latency=latency,
         lines=lines,
         source=source,
@@ -137,6 +139,7 @@ def _nodes(
                 inputs={port: tuple(each[number] for each in of) for port, of in shared.items()},
                 overflow=node.overflow,
                 replicate=node.replicate,
+                host=node.host,
             )
             yield written, spec
 
@@ -162,6 +165,26 @@ def _by_name(
             for k, line in below.items():
                 lines.setdefault(f"{at}.{node.name}{k.removeprefix(path)}", line)
     return nodes
+
+
+def _on_hosts(
+    nodes: Mapping[str, NodeSpec], file: GraphFile, problems: list[tuple[str, str]]
+) -> Iterator[tuple[str, NodeSpec]]:
+    """Yield the nodes with the machines that they, or their groups, are placed on."""
+    groups = {name: group.host for name, group in file.groups.items() if group is not None}
+    for path, host in [
+        *((f"groups.{name}.host", host) for name, host in groups.items()),
+        *((f"nodes.{node.name}.host", node.host) for node in nodes.values()),
+    ]:
+        if host and host not in file.hosts:
+            problems.append((path, str(UnknownName.among("host", host, file.hosts))))
+    for name, node in nodes.items():
+        of_group = groups.get(node.group, "")
+        if node.host and of_group and node.host != of_group:
+            problems.append(
+                (f"nodes.{name}.host", f"{node.host}, but its group {node.group} is on {of_group}")
+            )
+        yield name, replace(node, host=node.host or of_group)
 
 
 def _latency(

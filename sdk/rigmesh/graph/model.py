@@ -124,6 +124,10 @@ class _Strict(BaseModel):
 class GroupFile(_Strict):
     """Settings of a group."""
 
+    host: str = Field(
+        default="", description="Machine it runs on, one of `hosts`; the one that drives if empty."
+    )
+
     restart: Literal["never", "on-failure"] = Field(
         default="never", description="Whether the group's processes are restarted after a failure."
     )
@@ -158,6 +162,9 @@ class NodeFile(_Strict):
 
     type: str = Field(description="Class of the node, such as filters.BandPass.")
     group: str = Field(default=MAIN, pattern=NAME, description="Group it runs in.")
+    host: str = Field(
+        default="", description="Machine it runs on, one of `hosts`; that of its group if empty."
+    )
     inputs: dict[str, _Streams] = Field(
         default_factory=dict,
         description="Streams (node or node.port; a range: node(1-4).port) for each input.",
@@ -229,6 +236,10 @@ class GraphFile(_Strict):
     name: str = Field(default="graph", description="What the graph is called.")
     metadata: dict[str, Any] = Field(
         default_factory=dict, description="Subject, session …: kept in recordings."
+    )
+    hosts: dict[str, str] = Field(
+        default_factory=dict,
+        description="Other machines: a name for each and its address, such as 10.0.0.103:5678.",
     )
     groups: dict[str, GroupFile | None] = Field(
         default_factory=dict, description="Settings of groups."

@@ -88,6 +88,8 @@ class NodeSpec:
         empty: as the type and its parameters ask for.
     replicate : int
         Number of parallel pipelines, which divide the channels of its signal evenly, in order.
+    host : str
+        Machine it runs on, by its name in the graph; empty: the one that drives.
     """
 
     name: str
@@ -97,6 +99,7 @@ class NodeSpec:
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     overflow: Literal["", "drop", "block"] = ""
     replicate: int = 1
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,8 @@ class GraphSpec:
         Subject, session and the like: written into recordings, usable in their paths.
     aliases : dict of str to AliasSpec
         By name.
+    hosts : dict of str to str
+        Addresses of the other machines, by the names that nodes use.
     latency : LatencySpec
         How the graph is tried out; stays in the file, is not sent.
     lines : dict of str to int
@@ -175,6 +180,7 @@ class GraphSpec:
     groups: Mapping[str, GroupSpec] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     aliases: Mapping[str, AliasSpec] = field(default_factory=dict)
+    hosts: Mapping[str, str] = field(default_factory=dict)
     latency: LatencySpec | None = None
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
     source: str = field(default="", compare=False, repr=False)
@@ -200,6 +206,8 @@ class GraphSpec:
         written: dict[str, Any] = {"rigmesh": 1, "name": self.name}
         if self.metadata:
             written["metadata"] = dict(self.metadata)
+        if self.hosts:
+            written["hosts"] = dict(self.hosts)
         groups = {}
         for group in self.groups.values():
             values = asdict(group)
@@ -225,6 +233,8 @@ class GraphSpec:
 
 def _node_to_dict(node: NodeSpec) -> dict[str, Any]:
     written: dict[str, Any] = {"type": node.type}
+    if node.host:
+        written["host"] = node.host
     if node.group != MAIN:
         written["group"] = node.group
     if node.inputs:

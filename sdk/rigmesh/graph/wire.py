@@ -72,6 +72,7 @@ def node_to_wire(node: NodeSpec) -> pb.NodeSpec:
         inputs={port: pb.StreamNames(names=streams) for port, streams in node.inputs.items()},
         overflow=node.overflow,
         replicate=node.replicate,
+        host=node.host,
     )
 
 
@@ -85,6 +86,7 @@ def node_from_wire(message: pb.NodeSpec) -> NodeSpec:
         inputs={port: tuple(streams.names) for port, streams in message.inputs.items()},
         overflow=cast('Literal["", "drop", "block"]', message.overflow),
         replicate=message.replicate or 1,
+        host=message.host,
     )
 
 

@@ -2,118 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from rigmesh.errors import StateError
-from rigmesh.node.demands import Demands
+from rigmesh.node.inputs import Input, InputLink
 from rigmesh.node.lane import Lane
 from rigmesh.streams import IDENTITY, Cause, Chunk, ClockModel, Gap, StreamInfo
-from rigmesh.transports import StartAt
 
 __all__ = ["Input", "InputLink", "Output", "Target"]
 
 C = TypeVar("C", bound=Chunk)
-
-
-@dataclass(slots=True, eq=False)
-class InputLink:
-    """One stream that is linked to an input.
-
-    Attributes
-    ----------
-    stream : str
-        Name of the stream, ``node.port``.
-    info : StreamInfo or None
-        Its description, once announced.
-    ended : bool
-        Whether it is over.
-    start : int, "now" or "oldest"
-        Where to begin reading; a node may set it in `open`, for the epoch
-        `start_epoch` (other epochs are read from their oldest sample).
-    produced : dict of int to (int, int)
-        For each epoch: index at which this reader began, and samples that exist up to now or to
-        the epoch's end, those lost by the writer included. Kept by who reads the ring.
-    """
-
-    stream: str
-    info: StreamInfo | None = None
-    ended: bool = False
-    start: StartAt = "now"
-    start_epoch: int = -1
-    produced: dict[int, tuple[int, int]] = field(default_factory=dict)
-    release: Callable[[], None] | None = field(default=None, repr=False)
-
-
-class Input(Generic[C]):
-    """Declare an input, and use it in the hooks.
-
-    Parameters
-    ----------
-    *kinds : type of Chunk
-        What it takes: :class:`Signal`, :class:`Markers`, :class:`Frames`.
-    many : bool
-        Whether any number of streams can be linked to it.
-    optional : bool
-        Whether the node works without it.
-    lossless : bool
-        A source that may wait waits for this input; the node says what it is done with by
-        :meth:`release`, and is handed empty chunks that tell of gaps at the end of a stream.
-    demands : Demands
-        What its streams must be like; refused before `prepare`, naming the link.
-    """
-
-    def __init__(
-        self,
-        *kinds: type[C],
-        many: bool = False,
-        optional: bool = False,
-        lossless: bool = False,
-        demands: Demands = Demands(),  # noqa: B008 - a frozen value
-    ) -> None:
-        self.kinds = tuple(kind.kind for kind in kinds)
-        self.many = many
-        self.optional = optional
-        self.lossless = lossless
-        self.demands = demands
-        self.name = ""
-        self.links: list[InputLink] = []
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def bound(self) -> Input[C]:
-        """Return a copy for one node."""
-        port = copy.copy(self)
-        port.links = []
-        return port
-
-    @property
-    def connected(self) -> bool:
-        """Whether anything is linked to it."""
-        return bool(self.links)
-
-    @property
-    def info(self) -> StreamInfo:
-        """Description of the linked stream.
-
-        Raises
-        ------
-        StateError
-            Before `prepare`, or if nothing is linked.
-        """
-        for link in self.links:
-            if link.info is not None:
-                return link.info
-        raise StateError(f"input {self.name!r} has no stream yet; use .info in prepare or later")
-
-    def release(self) -> None:
-        """Say that everything received so far is not needed again (it is on disk, say)."""
-        for link in self.links:
-            if link.release is not None:
-                link.release()
 
 
 class Target(Protocol):
@@ -226,7 +125,6 @@ class Output(Generic[C]):
         """
         info = info.renamed(self.stream)
         with self.lane:
-            self._n, self._is_markers = -1, info.kind == "markers"
             if self._info is not None and (self.index or self.lost):
                 is_same = self._info.same_format(info) and device_index is None
                 if self.force_new_epoch or not is_same:
@@ -234,12 +132,51 @@ class Output(Generic[C]):
                     self.index = self.lost = 0
                     self._pending.clear()
             self.force_new_epoch = False
-            self.device_index = device_index
-            self._info = info
-            if self.on_announce is not None:
-                self.on_announce(self)
-            for target in self.targets:
-                target.announced(self)  # type: ignore[arg-type]
+            self._describe(info, device_index)
+
+    def follow(
+        self, info: StreamInfo, *, epoch: int, index: int, device_index: int | None = None
+    ) -> None:
+        """Describe what follows with the numbers that it has elsewhere: a stream handed through.
+
+        Parameters
+        ----------
+        info : StreamInfo
+            The description; its name is the graph's.
+        epoch, index : int
+            Of the next sample. The index counts only in another epoch than the present one.
+        device_index : int
+            The device's own count of the epoch's sample 0, if it counts.
+
+        Raises
+        ------
+        StateError
+            If the epoch lies before the present one, or the format changes within it.
+        """
+        info = info.renamed(self.stream)
+        with self.lane:
+            old = self._info
+            if epoch < self.epoch or (
+                epoch == self.epoch and old is not None and not old.same_format(info)
+            ):
+                raise StateError(
+                    f"output {self.stream!r} is in epoch {self.epoch}; what is described for epoch "
+                    f"{epoch} does not go on from there"
+                )
+            if epoch != self.epoch or old is None:
+                self.epoch, self.index, self.lost = epoch, index, 0
+                self._pending.clear()
+            self.force_new_epoch = False
+            self._describe(info, device_index)
+
+    def _describe(self, info: StreamInfo, device_index: int | None) -> None:
+        self._n, self._is_markers = -1, info.kind == "markers"
+        self.device_index = device_index
+        self._info = info
+        if self.on_announce is not None:
+            self.on_announce(self)
+        for target in self.targets:
+            target.announced(self)  # type: ignore[arg-type]
 
     def restart(self, epoch: int) -> None:
         """Forget the last run; the next one begins with this epoch."""

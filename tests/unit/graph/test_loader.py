@@ -93,7 +93,7 @@ def test_each_mistake_is_named_with_its_line_in_the_file(tmp_path: Path) -> None
     lines = str(caught.value).splitlines()
     assert lines == [
         f"{path}:4: groups.loop.priority: Input should be less than or equal to 100; found 180",
-        f"{path}:5: groups.loop.cpu: unknown key (did you mean cpus?); known: restart, "
+        f"{path}:5: groups.loop.cpu: unknown key (did you mean cpus?); known: host, restart, "
         "buffer_seconds, cpus, priority, wait, lock_memory, deadline",
         f"{path}:7: nodes.eeg.type: missing",
         f"{path}:8: nodes.eeg.inputs.signal: a text such as node.name, or a list of such texts; "

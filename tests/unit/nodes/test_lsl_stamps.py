@@ -103,37 +103,51 @@ def test_stamps_that_are_no_numbers_are_survived() -> None:
     assert holes == []
 
 
+def measured(offset: float, number: int) -> ClockModel:
+    """Return the measurement of a wave; there is one every 2 s."""
+    return ClockModel(offset, 0.0, 1000.0 + 2.0 * number, 1e-4)
+
+
 def test_a_clock_follows_what_is_measured() -> None:
-    keeper = ClockKeeper(ClockModel(10.0, uncertainty=1e-4))
+    keeper = ClockKeeper(measured(10.0, 0))
 
-    was_reset = keeper.update(ClockModel(10.001, uncertainty=2e-4))
+    resets = [keeper.update(measured(10.0 + 4e-4 * k, k)) for k in range(1, 31)]
 
-    assert not was_reset
-    assert keeper.model == ClockModel(10.001, uncertainty=2e-4)
+    assert not any(resets)
+    assert keeper.model.to_local(1060.0) == pytest.approx(1070.012, abs=1e-5)
+    assert keeper.model.to_local(1061.0) == pytest.approx(1071.0122, abs=1e-5)
 
 
 def test_one_measurement_that_jumps_is_not_believed() -> None:
-    keeper = ClockKeeper(ClockModel(10.0, uncertainty=1e-4))
+    keeper = ClockKeeper(measured(10.0, 0))
+    offsets = (10.0, 10.0, 20.0, 10.0, 20.0, 20.0)
 
-    resets = [keeper.update(ClockModel(o, uncertainty=1e-4)) for o in (20.0, 10.0, 20.0, 20.0)]
+    resets = [keeper.update(measured(offset, k)) for k, offset in enumerate(offsets, 1)]
 
-    assert resets == [False] * 4
-    assert keeper.model.offset == 10.0
+    assert resets == [False] * 6
+    assert keeper.model.to_local(1012.0) == pytest.approx(1022.0, abs=0.01)
 
 
 def test_three_measurements_that_jump_are_a_reset() -> None:
-    keeper = ClockKeeper(IDENTITY)
+    keeper = ClockKeeper(measured(10.0, 0))
 
-    resets = [keeper.update(ClockModel(20.0, uncertainty=1e-4)) for _ in range(3)]
+    resets = [keeper.update(measured(20.0, k)) for k in range(1, 4)]
 
     assert resets == [False, False, True]
-    assert keeper.model.offset == 20.0
+    assert keeper.model.to_local(1006.0) == pytest.approx(1026.0, abs=1e-4)
+
+
+def test_our_own_clock_stays_our_own() -> None:
+    keeper = ClockKeeper(IDENTITY)
+
+    assert not keeper.update(IDENTITY)
+    assert keeper.model == IDENTITY
 
 
 def test_the_first_answer_of_a_clock_that_was_not_known_is_taken() -> None:
     keeper = ClockKeeper(ClockModel(uncertainty=math.inf))
 
-    was_reset = keeper.update(ClockModel(20.0, uncertainty=1e-4))
+    was_reset = keeper.update(measured(20.0, 0))
 
     assert not was_reset
-    assert keeper.model.offset == 20.0
+    assert keeper.model.to_local(1000.0) == pytest.approx(1020.0, abs=1e-6)

@@ -1,0 +1,1 @@
+"""The relay process of a daemon: hands its streams to other hosts."""

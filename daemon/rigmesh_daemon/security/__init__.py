@@ -1,0 +1,1 @@
+"""Who may do what from other machines: certificates, tokens, roles, limits and the audit log."""

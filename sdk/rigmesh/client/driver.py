@@ -1,0 +1,97 @@
+"""What a manager says to a graph that is there: run, look, change."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any, Self
+
+from rigmesh.client.fleet import Fleet
+from rigmesh.client.live import Latency, StateView, call_command, get_latencies
+from rigmesh_proto.v1 import control_pb2 as pb
+
+__all__ = ["Driver"]
+
+
+class Driver:
+    """The part of a manager that works on what was made, by whoever."""
+
+    _fleet: Fleet
+
+    # --- looking -----------------------------------------------------------------------------
+
+    def status(self) -> pb.Status:
+        """Return the state of everything: nodes, processes, streams, counters.
+
+        What runs on another host says so: nodes by ``spec.host``, processes by their names.
+        """
+        return self._fleet.status()
+
+    @contextlib.contextmanager
+    def events(
+        self, *, logs: bool = False, status_every: float = 0.0
+    ) -> Iterator[Iterator[pb.Event]]:
+        """Watch states, if asked for also logs, and counters every so many seconds."""
+        request = pb.WatchRequest(logs=logs, status_every=status_every)
+        with self._fleet.watch(request) as found:
+            yield found
+
+    # --- running -----------------------------------------------------------------------------
+
+    def start_all(self, *, timeout: float = 30.0) -> str:
+        """Start every node, sinks first; all or none.
+
+        Returns
+        -------
+        str
+            Id of the run.
+
+        Raises
+        ------
+        NodeError
+            That of the first node which failed, with its traceback.
+        WaitTimeout
+            If a node does not get ready in time.
+        """
+        return self._fleet.start(timeout)
+
+    def stop_all(self, *, timeout: float = 15.0) -> None:
+        """End the sources, let everything drain, seal the recordings."""
+        self._fleet.stop(timeout)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        """Start all on entering, stop all on leaving."""
+        self.start_all()
+        try:
+            yield self
+        finally:
+            self.stop_all()
+
+    def annotate(self, text: str) -> None:
+        """Put a note into all recordings."""
+        request = pb.AnnotateRequest(text=text)
+        self._fleet.call_all(lambda member: member.call(member.stub.Annotate, request))
+
+    # --- changing ----------------------------------------------------------------------------
+
+    def set_parameters(self, node: str, values: dict[str, Any]) -> dict[str, tuple[int, int]]:
+        """Change parameters of a node; see :meth:`NodeHandle.update`."""
+        request = pb.SetParametersRequest(node=node, params_json=json.dumps(values, default=str))
+        member = self._fleet.of(node)
+        response = member.call(member.stub.SetParameters, request)
+        return {at.stream: (at.epoch, at.index) for at in response.effective}
+
+    @property
+    def states(self) -> StateView:
+        """States, live parameters and aliases: ``manager.states["detector.level"] = 4``."""
+        return StateView(self._fleet)
+
+    def call(self, node: str, command: str, **arguments: Any) -> Any:
+        """Let a node obey a command; see :meth:`NodeHandle.call`."""
+        return call_command(self._fleet.of(node), node, command, arguments)
+
+    def latencies(self) -> list[Latency]:
+        """Return how long chunks took to each node and over each ring, since the start."""
+        return [found for each in self._fleet.call_all(get_latencies) for found in each]

@@ -1,0 +1,1 @@
+"""How hosts agree on the time: probes, who answers them, and what follows from the answers."""
