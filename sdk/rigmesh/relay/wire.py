@@ -19,6 +19,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -112,7 +113,8 @@ def encode_data(
     )
     # fmt: on
     middle = _MIDDLE.pack(0x38, codec, 0x42, _padded(length) | _MORE if codec else padded, 0)
-    return b"".join((head, stamps, middle, body, rest))
+    pieces: tuple[Any, ...] = head, stamps, middle, body, rest
+    return b"".join(pieces)
 
 
 def encode_gaps(epoch: int, index: int, gaps: Sequence[Gap]) -> bytes:
