@@ -20,7 +20,7 @@ from rigmesh.errors import (
     Unsupported,
     WaitTimeout,
 )
-from rigmesh.names import RELAY, RELAY_OUTPUT, relay_name
+from rigmesh.names import RELAY, RELAY_OUTPUT, relay_name, relay_parameters
 from rigmesh_proto.v1 import control_pb2 as pb
 
 __all__ = ["Fleet", "Member"]
@@ -279,7 +279,7 @@ class Fleet:
             )
         name = relay_name(stream)
         if name not in {node.spec.name for node in into.status().nodes}:
-            params = {"address": source.address, "stream": stream}
+            params = relay_parameters(source.address, stream)
             into.create(pb.NodeSpec(name=name, type=RELAY, params_json=json.dumps(params)))
             self._where[name] = into.name
         return f"{name}.{RELAY_OUTPUT}"

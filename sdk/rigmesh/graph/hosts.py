@@ -8,7 +8,7 @@ from typing import Any
 
 from rigmesh.errors import GraphError
 from rigmesh.graph.spec import MAIN, GraphSpec, NodeSpec, split_port
-from rigmesh.names import RELAY, RELAY_OUTPUT, relay_name
+from rigmesh.names import RELAY, RELAY_OUTPUT, relay_name, relay_parameters
 
 __all__ = ["joined", "split_by_host"]
 
@@ -115,8 +115,7 @@ def _arriving(
             f"{path}: {stream} comes from {where}, whose daemon listens on no network; give it an "
             'address (listen = "0.0.0.0:5678" in rigmeshd.toml), or run the node elsewhere'
         )
-    params = {"address": address, "stream": stream}
-    node = NodeSpec(relay_name(stream), RELAY, params=params)
+    node = NodeSpec(relay_name(stream), RELAY, params=relay_parameters(address, stream))
     if node.name in graph.nodes:
         raise GraphError(
             f"{path}: the relay of {stream} would be called {node.name}, as a node is already"

@@ -45,7 +45,7 @@ def test_what_crosses_gets_one_relay_where_it_arrives() -> None:
     assert set(parts[""].nodes) == {"view", "eeg-signal"}
     relay = parts["rec"].nodes["eeg-signal"]
     assert relay.type == RELAY
-    assert relay.params == {"address": AMP, "stream": "eeg.signal"}
+    assert (relay.params["address"], relay.params["stream"]) == (AMP, "eeg.signal")
     assert parts["rec"].nodes["file"].inputs["streams"] == (
         "eeg-signal.relayed", "alpha-filtered.relayed", "spikes.events"
     )  # fmt: skip
