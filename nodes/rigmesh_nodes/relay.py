@@ -15,6 +15,7 @@ from rigmesh.clocks.prober import ClockWave
 from rigmesh.errors import ParameterError, StreamNotFound
 from rigmesh.node import Node, Output, Seconds, param, state
 from rigmesh.relay.clock import HostClock, Waves, borrow_clock, composed, return_clock
+from rigmesh.relay.memory import keep_memory
 from rigmesh.relay.reader import Announcement, Ended, Event, RelayReader
 from rigmesh.relay.target import relay_host
 from rigmesh.streams import (
@@ -109,7 +110,8 @@ class Inlet(Node):
                 f"found address={self.address!r} and stream={self.stream!r}"
             )
         host = relay_host(self.address)
-        self._reader = RelayReader(
+        keep_memory()  # the process that inlets are detached into has no other nodes
+        reader = self._reader = RelayReader(
             host,
             self.stream,
             live=True,
@@ -125,9 +127,9 @@ class Inlet(Node):
         self._last_contact = self._came = local_clock()
         self._look_due = 0.0
         self._early: deque[Event] = deque()
-        deadline = local_clock() + self.timeout
-        while not (self._reader.is_connected or self.is_stopping or local_clock() > deadline):
-            event = self._reader.read()
+        self._deadline = local_clock() + self.timeout
+        while not (reader.is_connected or self.is_stopping or local_clock() > self._deadline):
+            event = reader.read()
             if event is not None:
                 self._early.append(event)
 
@@ -136,13 +138,12 @@ class Inlet(Node):
         reader, clock = self._parts()
         if self._said is not None:
             return  # the links have changed, or a parameter; the stream has not
-        deadline = local_clock() + self.timeout
         event = None
         while not isinstance(event, Announcement):
             event = self._early.popleft() if self._early else reader.read()
             if self.is_stopping:
                 return
-            if isinstance(event, Ended) or local_clock() > deadline:
+            if isinstance(event, Ended) or local_clock() > self._deadline:
                 why = f": {reader.failure}" if reader.failure is not None else ""
                 raise StreamNotFound(
                     f"no stream {self.stream!r} from {self.address} within {self.timeout} s{why}"

@@ -16,6 +16,7 @@ import threading
 from pathlib import Path
 
 from rigmesh.errors import DaemonError, RigmeshError
+from rigmesh.relay.memory import keep_memory
 from rigmesh_daemon.relay.consumer import Limits
 from rigmesh_daemon.relay.lease import DaemonLink
 from rigmesh_daemon.relay.responder import ClockResponder
@@ -66,6 +67,7 @@ def main() -> None:
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon, which ends us
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    keep_memory()
     try:
         _run(options)
     except RigmeshError as error:

@@ -19,7 +19,7 @@ _AWAY = 0.2
 """A consumer that has not asked for so long is slow, or gone, in seconds."""
 _AT_ONCE = 64
 """Messages put away before somebody else may look."""
-_BLOCKING_BYTES = 16 * 2**20
+_BLOCKING_BYTES = 64 * 2**20
 """Kept of a stream whose writer waits for its readers, so that it does wait."""
 
 

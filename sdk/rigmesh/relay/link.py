@@ -31,7 +31,7 @@ _CARRY = "/rigmesh_proto.v1.RelayService/Carry"
 _SILENCE = 3.0
 """A relay says something every 0.5 s; one that does not for so long is gone, in seconds."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
-_END_WITHIN = 0.5
+_TOLD_WITHIN = 1.0
 
 _WAITABLE = (UnknownName, StreamNotFound, DaemonUnavailable)
 """Somebody may still start the graph, the node or the daemon."""
@@ -62,6 +62,8 @@ class Link:
         self._call: Any = None
         self._feed = ""
         self._requests: Requests | None = None
+        self._telling: set[Any] = set()
+        self._has_failed = False
         self._pause = 0.0
         self._stopping = threading.Event()
         self._waits_since: float | None = None
@@ -143,12 +145,17 @@ class Link:
         return raw
 
     def tell(self, told: pb.Told) -> None:
-        """Say something, and do not wait for it to arrive."""
+        """Say something, and do not wait for it to arrive; `has_failed` tells whether it did."""
         requests = self._requests
         if requests is not None:
             requests.put(pb.CarryRequest(told=told))
         else:
             self._tell_aside(told)
+
+    def has_failed(self) -> bool:
+        """Whether something that was told has not arrived, since this was asked last."""
+        failed, self._has_failed = self._has_failed, False
+        return failed
 
     def stop(self) -> None:
         """Let `next` return soon, and say that nothing need be kept; from any thread."""
@@ -172,9 +179,18 @@ class Link:
         told.feed = self._feed
         tell: Any = channel.unary_unary(_CARRY, pb.CarryRequest.SerializeToString, None)
         try:
-            return tell.future(pb.CarryRequest(told=told), timeout=_END_WITHIN)
+            telling = tell.future(pb.CarryRequest(told=told), timeout=_TOLD_WITHIN)
         except ValueError:  # the channel was closed meanwhile
             return None
+        # gRPC cancels a call that nobody holds.
+        self._telling.add(telling)
+        telling.add_done_callback(self._note_told)
+        return telling
+
+    def _note_told(self, telling: Any) -> None:
+        self._telling.discard(telling)
+        if telling.code() is not grpc.StatusCode.OK:
+            self._has_failed = True
 
     def close(self) -> None:
         """Stop, and hang up; by the thread that reads, or after it has ended."""

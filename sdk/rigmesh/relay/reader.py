@@ -21,7 +21,7 @@ from rigmesh_proto.v1 import relay_pb2 as pb
 
 __all__ = ["Announcement", "Ended", "Event", "RelayReader"]
 _SEEN_EVERY = 0.25
-_SEEN_BYTES = 4 * 2**20
+_SEEN_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +271,8 @@ class RelayReader:
             self.is_connected = True
         if what == "alive":
             self.waiting, self.writer_lost = response.alive.waiting, response.alive.writer_lost
+            if self._link.has_failed():
+                self._bytes = max(1, self._bytes)  # say again how far we are
         elif what == "part":
             self._parts.append(response.part.data)
             if response.part.last:
