@@ -146,7 +146,7 @@ def receive(first: Counted, trigger: Trigger, channels: int) -> int:
     stamps = np.zeros(6)
     index = number = 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as into:
-        into.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
+        into.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**22)
         into.bind(("127.0.0.1", 0))
         into.settimeout(QUIET)
         print(json.dumps({"port": into.getsockname()[1]}), flush=True)

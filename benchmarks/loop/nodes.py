@@ -24,7 +24,7 @@ from rigmesh_nodes import _serial_line
 __all__ = ["Pacer", "Packets", "Stopwatch", "Summer"]
 
 _SAMPLES = 6
-RECEIVE_BUFFER = 2**20
+RECEIVE_BUFFER = 2**22
 _LOOK = 0.2
 
 
@@ -47,7 +47,7 @@ class Packets(Node):
     def open(self) -> None:
         """Take a free port."""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        # As rigs do: 0.2 s of packets while the machine does something else.
+        # As rigs do: half a second of packets and more, while the machine does something else.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self._socket.bind(("127.0.0.1", 0))
         self._socket.settimeout(_LOOK)

@@ -31,6 +31,11 @@ class ClockResponder:
         Where it listens.
     port : int
         On which UDP port; 0 for any.
+
+    Attributes
+    ----------
+    port : int
+        The real one, once it has been started.
     """
 
     def __init__(self, address: str, port: int) -> None:
@@ -38,7 +43,7 @@ class ClockResponder:
         self._wanted = port
         self._key = secrets.token_bytes(32)
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = 0
+        self.port = 0
         self._tried = 0.0
 
     def start(self) -> None:
@@ -53,7 +58,7 @@ class ClockResponder:
         process = subprocess.Popen(
             [
                 sys.executable, "-m", "rigmesh.clocks.responder",
-                "--address", self._address, "--port", str(self._port or self._wanted),
+                "--address", self._address, "--port", str(self.port or self._wanted),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -72,7 +77,7 @@ class ClockResponder:
             raise DaemonError(
                 f"the clock responder on {self._address}:{self._wanted} did not start"
             )
-        self._port = int(json.loads(line)["port"])
+        self.port = int(json.loads(line)["port"])
 
     def key(self) -> tuple[bytes, int]:
         """Return the key and the port; port 0 if nothing answers there."""
@@ -86,7 +91,7 @@ class ClockResponder:
             except DaemonError as error:
                 _log.warning("%s", error)
                 return self._key, 0
-        return self._key, self._port
+        return self._key, self.port
 
     def close(self) -> None:
         """End it."""
