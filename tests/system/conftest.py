@@ -31,7 +31,7 @@ Until = Callable[[Callable[[], object]], None]
 def until() -> Until:
     """Wait for a condition; fail with its name when it does not come about."""
 
-    def wait(condition: Callable[[], object], timeout: float = 20.0) -> None:
+    def wait(condition: Callable[[], object], timeout: float = 40.0) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, f"not within {timeout} s: {condition}"

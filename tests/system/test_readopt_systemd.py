@@ -6,9 +6,12 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
 from tests.system.test_systemd import Box, Until, box
 
 __all__ = ["box"]
+
+pytestmark = pytest.mark.timeout(300)
 
 START = """
 import os

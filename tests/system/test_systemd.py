@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-Until = Callable[[Callable[[], object]], None]
+Until = Callable[..., None]
+
+pytestmark = pytest.mark.timeout(300)
 
 UNIT = Path(__file__).parents[2] / "systemd" / "rigmeshd.service"
 
@@ -73,7 +75,7 @@ def box(tmp_path: Path, until: Until) -> Iterator[Box]:
         until(lambda: children.read_text().strip())
         made = Box(int(children.read_text().split()[0]))
         up = ("running", "degraded")
-        until(lambda: made("systemctl", "is-system-running", check=False) in up)
+        until(lambda: made("systemctl", "is-system-running", check=False) in up, 120)
         yield made
         made("systemctl", "poweroff", "--no-block", check=False)
         process.wait(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import sys
@@ -13,7 +14,7 @@ from typing import Self
 
 import posix_ipc
 
-from rigmesh.errors import NameTaken, StreamNotFound, Unsupported
+from rigmesh.errors import StreamNotFound, Unsupported
 from rigmesh.streams import StreamInfo
 from rigmesh.transports.base import StartAt
 from rigmesh.transports.bell import Bell, SharedBell
@@ -35,6 +36,9 @@ __all__ = [
 ]
 
 _PREFIX = "rigmesh"
+_bell_numbers = itertools.count(1)
+"""Of this process, never used again: a writer that knows a name keeps the doorbell open that had it
+first, and would ring that one."""
 _NAME = re.compile(rf"^(?:sem\.)?{_PREFIX}-(\d+\.\d+)-(?:(\d+\.\d+)-)?")
 
 
@@ -102,7 +106,6 @@ class ShmTransport:
         self._share = share
         self._mode = mode
         self._gid = gid
-        self._n_bells = 0
 
     @classmethod
     def like(cls, session: str, segment: str) -> Self:
@@ -175,14 +178,8 @@ class ShmTransport:
 
     def bell(self) -> SharedBell:
         """Make a doorbell of this process."""
-        prefix = f"/{_PREFIX}-{self._session}-{process_token()}"
-        while True:
-            self._n_bells += 1
-            # Another transport of this process may have taken the number.
-            with contextlib.suppress(NameTaken):
-                return SharedBell(
-                    f"{prefix}-{self._n_bells}", create=True, mode=self._mode, gid=self._gid
-                )
+        name = f"/{_PREFIX}-{self._session}-{process_token()}-{next(_bell_numbers)}"
+        return SharedBell(name, create=True, mode=self._mode, gid=self._gid)
 
 
 def sweep(*, session: str = "", owner: str = "") -> list[str]:
