@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from rigmesh.errors import DaemonError
 from rigmesh.graph import AliasSpec, GroupSpec, NodeSpec
 from rigmesh.node.registry import NodeType
-from rigmesh_daemon.state import GraphState
+from rigmesh_daemon.state import GraphState, Owner
 from rigmesh_daemon.supervisor import GroupProcess
 from rigmesh_proto.v1 import control_pb2
 
@@ -92,6 +92,8 @@ class Snapshot:
         The node types in use, as JSON, by name.
     phase, run_id, run_start, started
         The run.
+    owner : Owner
+        Whose graph it is.
     published, over : list of str
         Streams that are in rings; streams that nothing follows in.
     epochs : dict of str to int
@@ -113,6 +115,7 @@ class Snapshot:
     run_id: str
     run_start: float
     started: float
+    owner: Owner = field(default_factory=Owner)
     published: list[str] = field(default_factory=list)
     over: list[str] = field(default_factory=list)
     epochs: dict[str, int] = field(default_factory=dict)
@@ -244,6 +247,7 @@ class Journal:
             run_id=state.run_id,
             run_start=state.run_start,
             started=state.started,
+            owner=state.owner,
             published=sorted(state.published),
             over=sorted(state.over),
             epochs=dict(state.epochs),

@@ -141,6 +141,7 @@ class Readoption:
         state = self._state
         state.name, state.metadata = snapshot.name, dict(snapshot.metadata)
         state.phase, state.run_id = snapshot.phase, snapshot.run_id
+        state.owner = snapshot.owner
         state.run_start, state.started = snapshot.run_start, snapshot.started
         state.groups.update(snapshot.groups)
         state.aliases.update(snapshot.aliases)

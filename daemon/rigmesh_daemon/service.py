@@ -27,6 +27,7 @@ from rigmesh_daemon.config import DaemonConfig
 from rigmesh_daemon.journal import Journal, JournalLock
 from rigmesh_daemon.live import Live
 from rigmesh_daemon.logs import LogStore
+from rigmesh_daemon.ownership import Ownership
 from rigmesh_daemon.readopt import Readoption
 from rigmesh_daemon.running import Runs
 from rigmesh_daemon.state import GraphState
@@ -54,6 +55,7 @@ class DaemonService:
         self.session = process_token()
         self.state = GraphState()
         self.logs = LogStore(lambda record: self.state.tell(control_pb2.Event(log=record)))
+        self.ownership = Ownership(self.state, self.logs.add)
         self.catalogue = Catalogue()
         self._builder = Builder(self.state, self._make_process)
         self._runs = Runs(self.state, self._builder, config.host)
@@ -227,6 +229,11 @@ class DaemonService:
         async with self._lock:
             await self._runs.stop(timeout)
 
+    async def take_over(self, operator: str) -> str:
+        """Make the graph an operator's; return whose it was."""
+        async with self._lock:
+            return self.ownership.take_over(operator)
+
     async def annotate(self, text: str) -> None:
         """Put a note into all recordings."""
         if self.state.phase != "running":
@@ -250,6 +257,7 @@ class DaemonService:
             run_time=local_clock() - state.run_start if state.phase == "running" else 0.0,
             memory_bytes=self._self.memory_info().rss,
             address=self.config.reached_at,
+            owner=state.owner.name,
         )
         for process in state.processes.values():
             cpu, memory = process.usage()

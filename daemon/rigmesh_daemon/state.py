@@ -15,7 +15,7 @@ from rigmesh.transports import unlink
 from rigmesh_daemon.supervisor import GroupProcess
 from rigmesh_proto.v1 import control_pb2, stream_pb2
 
-__all__ = ["BUSY", "GraphState", "NodeRecord"]
+__all__ = ["BUSY", "GraphState", "NodeRecord", "Owner"]
 
 CREATED = control_pb2.NODE_STATE_CREATED
 READY = control_pb2.NODE_STATE_READY
@@ -29,6 +29,25 @@ BUSY = (
 )
 
 _KEPT_EVENTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who may change a graph.
+
+    Parameters
+    ----------
+    name : str
+        As the client says and its token shows; empty: nobody yet.
+    since : float
+        Unix time.
+    """
+
+    name: str = ""
+    since: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.name}, since {time.strftime('%H:%M:%S', time.localtime(self.since))}"
 
 
 @dataclass(slots=True)
@@ -62,6 +81,7 @@ class GraphState:
     run_id: str = ""
     run_start: float = 0.0
     started: float = 0.0
+    owner: Owner = Owner()
     watchers: set[asyncio.Queue[control_pb2.Event]] = field(default_factory=set)
     on_change: Callable[[control_pb2.Event], None] = lambda event: None
     """Told of each event, but not of each change that a client asked for."""

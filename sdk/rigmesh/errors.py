@@ -174,6 +174,10 @@ class NotPermitted(DaemonError, PermissionError):
     """The daemon, or the system, does not allow it."""
 
 
+class NotOwner(NotPermitted):
+    """The graph is another operator's."""
+
+
 class Unsupported(RigmeshError, NotImplementedError):
     """Not possible on this platform, or a library it needs is missing."""
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_PORT", "RELAY", "RELAY_OUTPUT", "relay_name", "relay_parameters"]
+import getpass
+import os
+import socket
+
+__all__ = ["DEFAULT_PORT", "RELAY", "RELAY_OUTPUT", "operator", "relay_name", "relay_parameters"]
 
 DEFAULT_PORT = 5678
 """Where daemons listen for other machines; their relays listen on the next one."""
@@ -31,3 +35,15 @@ def relay_parameters(address: str, stream: str) -> dict[str, str | float]:
     It waits for long: its graph may begin with who receives, and with slow machines.
     """
     return {"address": address, "stream": stream, "timeout": 60.0}
+
+
+def operator() -> str:
+    """Return who this is, as daemons tell others: ``$RIGMESH_OPERATOR``, or ``user@machine``."""
+    said = os.environ.get("RIGMESH_OPERATOR", "")
+    if not said:
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a user that has no name
+            user = f"user {os.getuid()}"
+        said = f"{user}@{socket.gethostname()}"
+    return said.encode("ascii", "backslashreplace").decode()

@@ -10,6 +10,7 @@ from rigmesh_proto.v1.control_pb2 import Failure
 __all__ = [
     "CHANNEL_OPTIONS",
     "FAILURE_KEY",
+    "OPERATOR_KEY",
     "SERVER_OPTIONS",
     "error_of",
     "failure_of",
@@ -33,11 +34,15 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
 FAILURE_KEY = "rigmesh-failure-bin"
 """Trailing metadata that carries a serialised Failure."""
 
+OPERATOR_KEY = "rigmesh-operator"
+"""Metadata of a call that says who makes it, as ``user@host``."""
+
 _STATUS: list[tuple[type[Exception], str]] = [
     (errors.UnknownName, "NOT_FOUND"),
     (errors.StreamNotFound, "NOT_FOUND"),
     (errors.NameTaken, "ALREADY_EXISTS"),
     (errors.GraphError, "INVALID_ARGUMENT"),
+    (errors.NotOwner, "FAILED_PRECONDITION"),
     (errors.NotPermitted, "PERMISSION_DENIED"),
     (errors.OutOfMemory, "RESOURCE_EXHAUSTED"),
     (errors.StateError, "FAILED_PRECONDITION"),

@@ -27,6 +27,7 @@ from rigmesh_daemon.relay.consumer import Consumer, Limits, Superseded, Viewer
 from rigmesh_daemon.relay.feed import ASK_EVERY, Feed
 from rigmesh_daemon.relay.lease import DaemonLink
 from rigmesh_daemon.relay.spool import Item, Spool
+from rigmesh_daemon.security.callers import token_of
 from rigmesh_proto.v1 import relay_pb2 as pb
 
 __all__ = ["ClockKey", "Relay", "handler"]
@@ -150,7 +151,7 @@ class Relay:
     def _carry(self, requests: Iterator[pb.CarryRequest], context: Context) -> Iterator[bytes]:
         first = next(requests, None)
         if first is not None and first.HasField("told"):
-            self._hear(first.told, _identity(context))
+            self._hear(first.told, token_of(context))
             yield _ALIVE
             return
         if first is None or not first.HasField("open"):
@@ -158,7 +159,7 @@ class Relay:
         wanted = first.open
         if not wanted.stream or max(len(wanted.stream), len(wanted.reader)) > _LONGEST_NAME:
             raise DaemonError(f"a stream and a reader have names of up to {_LONGEST_NAME} letters")
-        identity = _identity(context)
+        identity = token_of(context)
         consumer: Consumer | Viewer
         if wanted.lossless:
             key = identity, wanted.reader, wanted.stream
@@ -365,11 +366,3 @@ def _pass_on(told: pb.Told, consumer: Consumer | Viewer) -> None:
     if told.done:
         consumer.is_done = True
         consumer.wake()
-
-
-def _identity(context: Context) -> str:
-    """Return the identifier of the caller's token; of a local caller, nothing."""
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
-            return str(value).rpartition(" ")[2].partition(".")[0]
-    return ""

@@ -21,6 +21,8 @@ from rigmesh.graph.wire import (
     node_from_wire,
 )
 from rigmesh.rpc import FAILURE_KEY, failure_of, status_of
+from rigmesh_daemon.security.callers import operator_of
+from rigmesh_daemon.security.rules import changes_something
 from rigmesh_daemon.service import DaemonService
 from rigmesh_proto.v1 import control_pb2 as pb
 from rigmesh_proto.v1.control_pb2_grpc import ControlServiceServicer
@@ -31,6 +33,10 @@ _log = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+
+_SERVICE = f"/{pb.DESCRIPTOR.services_by_name['ControlService'].full_name}/"
+_FOR_EVERYBODY = ("Annotate", "TakeOver")
+"""Who is let in as an operator may call these, whosever the graph is."""
 
 _unfinished: set[asyncio.Future[Any]] = set()
 
@@ -61,15 +67,20 @@ def _answering(method: Method[Request, Response]) -> Method[Request, Response]:
     """Turn what a method raises into a status that carries the error's class and traceback.
 
     What was begun is finished even if the client hangs up meanwhile: a process that is half
-    started belongs to nobody.
+    started belongs to nobody. What changes the graph is for its owner only.
     """
+    changes = method.__name__ not in _FOR_EVERYBODY and changes_something(
+        f"{_SERVICE}{method.__name__}"
+    )
 
     @functools.wraps(method)
     async def answer(self: Control, request: Request, context: Context) -> Response:
-        task = asyncio.ensure_future(method(self, request, context))
-        _unfinished.add(task)
-        task.add_done_callback(_finished)
         try:
+            if changes:
+                self.admit(context)
+            task = asyncio.ensure_future(method(self, request, context))
+            _unfinished.add(task)
+            task.add_done_callback(_finished)
             return await asyncio.shield(task)
         except Exception as error:
             await _abort(context, error, self.host)
@@ -84,6 +95,16 @@ class Control(ControlServiceServicer):
     def __init__(self, service: DaemonService) -> None:
         self._service = service
         self.host = service.config.host
+
+    def admit(self, context: Context) -> None:
+        """Let the caller change the graph.
+
+        Raises
+        ------
+        NotOwner
+            If it is another's.
+        """
+        self._service.ownership.admit(operator_of(context))
 
     @_answering
     async def GetStatus(  # noqa: N802
@@ -246,6 +267,13 @@ class Control(ControlServiceServicer):
         """Put a note into all recordings."""
         await self._service.annotate(request.text)
         return pb.AnnotateResponse()
+
+    @_answering
+    async def TakeOver(  # noqa: N802
+        self, request: pb.TakeOverRequest, context: Context
+    ) -> pb.TakeOverResponse:
+        """Make the graph the caller's."""
+        return pb.TakeOverResponse(previous=await self._service.take_over(operator_of(context)))
 
     async def Subscribe(  # noqa: N802
         self, request: pb.SubscribeRequest, context: Context

@@ -80,6 +80,7 @@ _CONTROL = {
     "LoadGraph": Role.OPERATOR,
     "Clear": Role.OPERATOR,
     "Annotate": Role.OPERATOR,
+    "TakeOver": Role.OPERATOR,
     "RegisterGroup": Role.ADMIN,
 }
 _RELAY = {"Carry": Role.VIEWER, "GetClockKey": Role.VIEWER, "ProbeClock": Role.VIEWER}

@@ -488,6 +488,7 @@ class Status(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     NODE_COUNTERS_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
     host: _builtins.str
     version: _builtins.str
     pid: _builtins.int
@@ -499,6 +500,8 @@ class Status(_message.Message):
     memory_bytes: _builtins.int
     address: _builtins.str
     """host:port where other machines reach it; empty: nowhere"""
+    owner: _builtins.str
+    """who may change the graph; empty: nobody has begun one"""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupSpec]: ...
     @_builtins.property
@@ -531,10 +534,11 @@ class Status(_message.Message):
         memory_bytes: _builtins.int = ...,
         node_counters: _abc.Iterable[Global___NodeCounters] | None = ...,
         address: _builtins.str = ...,
+        owner: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "groups", b"groups", "host", b"host", "memory_bytes", b"memory_bytes", "node_counters", b"node_counters", "nodes", b"nodes", "pid", b"pid", "processes", b"processes", "reader_counters", b"reader_counters", "run_id", b"run_id", "run_time", b"run_time", "state", b"state", "stream_counters", b"stream_counters", "streams", b"streams", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "groups", b"groups", "host", b"host", "memory_bytes", b"memory_bytes", "node_counters", b"node_counters", "nodes", b"nodes", "owner", b"owner", "pid", b"pid", "processes", b"processes", "reader_counters", b"reader_counters", "run_id", b"run_id", "run_time", b"run_time", "state", b"state", "stream_counters", b"stream_counters", "streams", b"streams", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1472,6 +1476,42 @@ class AnnotateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AnnotateResponse: _TypeAlias = AnnotateResponse  # noqa: Y015
+
+@_typing.final
+class TakeOverRequest(_message.Message):
+    """The graph becomes the caller's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeOverRequest: _TypeAlias = TakeOverRequest  # noqa: Y015
+
+@_typing.final
+class TakeOverResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREVIOUS_FIELD_NUMBER: _builtins.int
+    previous: _builtins.str
+    def __init__(
+        self,
+        *,
+        previous: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["previous", b"previous"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeOverResponse: _TypeAlias = TakeOverResponse  # noqa: Y015
 
 @_typing.final
 class SubscribeRequest(_message.Message):

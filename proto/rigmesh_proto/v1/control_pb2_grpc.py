@@ -134,6 +134,11 @@ class ControlServiceStub:
                 request_serializer=rigmesh__proto_dot_v1_dot_control__pb2.AnnotateRequest.SerializeToString,
                 response_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.AnnotateResponse.FromString,
                 _registered_method=True)
+        self.TakeOver = channel.unary_unary(
+                '/rigmesh_proto.v1.ControlService/TakeOver',
+                request_serializer=rigmesh__proto_dot_v1_dot_control__pb2.TakeOverRequest.SerializeToString,
+                response_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.TakeOverResponse.FromString,
+                _registered_method=True)
         self.Subscribe = channel.unary_stream(
                 '/rigmesh_proto.v1.ControlService/Subscribe',
                 request_serializer=rigmesh__proto_dot_v1_dot_control__pb2.SubscribeRequest.SerializeToString,
@@ -269,6 +274,12 @@ class ControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeOver(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Subscribe(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -383,6 +394,11 @@ def add_ControlServiceServicer_to_server(servicer, server):
                     servicer.Annotate,
                     request_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.AnnotateRequest.FromString,
                     response_serializer=rigmesh__proto_dot_v1_dot_control__pb2.AnnotateResponse.SerializeToString,
+            ),
+            'TakeOver': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeOver,
+                    request_deserializer=rigmesh__proto_dot_v1_dot_control__pb2.TakeOverRequest.FromString,
+                    response_serializer=rigmesh__proto_dot_v1_dot_control__pb2.TakeOverResponse.SerializeToString,
             ),
             'Subscribe': grpc.unary_stream_rpc_method_handler(
                     servicer.Subscribe,
@@ -935,6 +951,33 @@ class ControlService:
             '/rigmesh_proto.v1.ControlService/Annotate',
             rigmesh__proto_dot_v1_dot_control__pb2.AnnotateRequest.SerializeToString,
             rigmesh__proto_dot_v1_dot_control__pb2.AnnotateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeOver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rigmesh_proto.v1.ControlService/TakeOver',
+            rigmesh__proto_dot_v1_dot_control__pb2.TakeOverRequest.SerializeToString,
+            rigmesh__proto_dot_v1_dot_control__pb2.TakeOverResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,7 @@ class ControlServiceStub:
     GetGraph: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetGraphRequest, _control_pb2.GetGraphResponse]
     Clear: _grpc.UnaryUnaryMultiCallable[_control_pb2.ClearRequest, _control_pb2.ClearResponse]
     Annotate: _grpc.UnaryUnaryMultiCallable[_control_pb2.AnnotateRequest, _control_pb2.AnnotateResponse]
+    TakeOver: _grpc.UnaryUnaryMultiCallable[_control_pb2.TakeOverRequest, _control_pb2.TakeOverResponse]
     Subscribe: _grpc.UnaryStreamMultiCallable[_control_pb2.SubscribeRequest, _control_pb2.SubscribeResponse]
     Watch: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchRequest, _control_pb2.WatchResponse]
 
@@ -77,6 +78,7 @@ class ControlServiceAsyncStub(ControlServiceStub):
     GetGraph: _aio.UnaryUnaryMultiCallable[_control_pb2.GetGraphRequest, _control_pb2.GetGraphResponse]  # type: ignore[assignment]
     Clear: _aio.UnaryUnaryMultiCallable[_control_pb2.ClearRequest, _control_pb2.ClearResponse]  # type: ignore[assignment]
     Annotate: _aio.UnaryUnaryMultiCallable[_control_pb2.AnnotateRequest, _control_pb2.AnnotateResponse]  # type: ignore[assignment]
+    TakeOver: _aio.UnaryUnaryMultiCallable[_control_pb2.TakeOverRequest, _control_pb2.TakeOverResponse]  # type: ignore[assignment]
     Subscribe: _aio.UnaryStreamMultiCallable[_control_pb2.SubscribeRequest, _control_pb2.SubscribeResponse]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_control_pb2.WatchRequest, _control_pb2.WatchResponse]  # type: ignore[assignment]
 
@@ -220,6 +222,13 @@ class ControlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.AnnotateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.AnnotateResponse, _abc.Awaitable[_control_pb2.AnnotateResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def TakeOver(
+        self,
+        request: _control_pb2.TakeOverRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.TakeOverResponse, _abc.Awaitable[_control_pb2.TakeOverResponse]]: ...
 
     @_abc_1.abstractmethod
     def Subscribe(

@@ -18,7 +18,7 @@ from rigmesh.cli.files import info, recover
 from rigmesh.cli.graph import graph
 from rigmesh.cli.hosts import hosts
 from rigmesh.cli.latency import latency
-from rigmesh.cli.live import call, get, set_values
+from rigmesh.cli.live import call, get, set_values, stop, take_over
 from rigmesh.cli.login import login, logout
 from rigmesh.cli.look import nodes, schema, status, streams
 from rigmesh.cli.run import record, replay, run
@@ -43,6 +43,8 @@ app.command("new-node")(new_node)
 app.command()(get)
 app.command("set")(set_values)
 app.command()(call)
+app.command()(stop)
+app.command("take-over")(take_over)
 app.command()(hosts)
 app.command()(login)
 app.command()(logout)

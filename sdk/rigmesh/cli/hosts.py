@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from rigmesh.cli.console import FAILED, OK, OUT
@@ -48,7 +49,7 @@ def hosts(
         return
     with ThreadPoolExecutor(len(wanted)) as pool:
         found = list(pool.map(_look_at, wanted))
-    table = Table("host", "address", "state", "version", "clock offset", "load", "nodes")
+    table = Table("host", "address", "state", "version", "clock offset", "load", "nodes", "owner")
     for one in found:
         table.add_row(*_row(one))
     OUT.print(table)
@@ -81,12 +82,12 @@ def _look_at(address: str) -> _Found:
 
 def _row(found: _Found) -> tuple[str, ...]:
     if found.status is None:
-        return "?", found.address, f"[red]{found.error}[/]", "", "", "", ""
+        return "?", found.address, f"[red]{escape(found.error)}[/]", "", "", "", "", ""
     status = found.status
     cpu = sum(process.cpu_percent for process in status.processes)
     failed = sum(node.state == pb.NODE_STATE_FAILED for node in status.nodes)
     state = f"{status.state}, {failed} failed" if failed else status.state
     return (
         status.host, found.address, state, status.version, found.clock,
-        f"{cpu:.0f} %", str(len(status.nodes)),
+        f"{cpu:.0f} %", str(len(status.nodes)), escape(status.owner),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""``rigmesh get``, ``set`` and ``call``: looking into a graph that runs, and changing it."""
+"""``rigmesh get``, ``set``, ``call``, ``stop``, ``take-over``: a graph that runs, from outside."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rigmesh.client import Manager
 from rigmesh.client.private import find_running
 from rigmesh.errors import DaemonUnavailable, GraphError, RigmeshError
 
-__all__ = ["OtherHosts", "call", "existing", "get", "set_values"]
+__all__ = ["OtherHosts", "call", "existing", "get", "set_values", "stop", "take_over"]
 
 OtherHosts = Annotated[
     list[str] | None,
@@ -164,3 +164,31 @@ def _docs(manager: Manager) -> dict[str, str]:
 def _shortened(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def stop(
+    hosts: OtherHosts = None,
+    take_over_: Annotated[
+        bool, typer.Option("--take-over", help="Even if the graph is another operator's.")
+    ] = False,
+) -> None:
+    """Stop the graph that runs: sources first; recordings are sealed. Its nodes stay."""
+    with _graph(hosts) as manager:
+        if take_over_:
+            manager.take_over()
+        manager.stop_all()
+
+
+def take_over(hosts: OtherHosts = None) -> None:
+    """Make the graph yours that another operator began; who had it is told."""
+    with _graph(hosts) as manager:
+        before = manager.take_over()
+    OUT.print(f"taken over from {escape(', '.join(before))}" if before else "it was nobody else's")
+
+
+def _graph(hosts: Sequence[str] | None) -> Manager:
+    """Attach to what runs, so that leaving takes nothing away."""
+    socket = find_running()
+    if socket is None and not hosts:
+        raise DaemonUnavailable("no daemon runs for you to ask")
+    return Manager.attach(*(hosts or ()), socket=socket)

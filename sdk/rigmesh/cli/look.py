@@ -179,6 +179,8 @@ def status(
         OUT.print_json(MessageToJson(answer, preserving_proto_field_name=True))
     else:
         OUT.print(StatusTable().draw(answer))
+        if answer.owner:
+            OUT.print(f"the graph belongs to {escape(answer.owner)}", style="dim")
 
 
 def schema(

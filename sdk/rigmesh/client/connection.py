@@ -12,7 +12,8 @@ import grpc
 
 from rigmesh.credentials import Credentials
 from rigmesh.errors import DaemonError, DaemonUnavailable, NotPermitted, RigmeshError, WaitTimeout
-from rigmesh.rpc import CHANNEL_OPTIONS, FAILURE_KEY, error_of
+from rigmesh.names import operator
+from rigmesh.rpc import CHANNEL_OPTIONS, FAILURE_KEY, OPERATOR_KEY, error_of
 from rigmesh_proto.v1 import control_pb2 as pb
 from rigmesh_proto.v1.control_pb2 import Failure
 from rigmesh_proto.v1.control_pb2_grpc import ControlServiceStub
@@ -47,6 +48,7 @@ class Connection:
 
     def __init__(self, target: Path | Credentials) -> None:
         self.target = target
+        self._who = ((OPERATOR_KEY, operator()),)
         if isinstance(target, Credentials):
             self.where = target.address
             self._channel = target.channel()
@@ -91,7 +93,7 @@ class Connection:
             What the daemon raised, by its class.
         """
         try:
-            return method(request, timeout=timeout)
+            return method(request, timeout=timeout, metadata=self._who)
         except grpc.RpcError as error:
             failure = self._translate(error)
         raise failure
@@ -99,7 +101,7 @@ class Connection:
     @contextmanager
     def stream(self, method: Callable[..., Any], request: Any) -> Iterator[Iterator[Any]]:
         """Call an RPC that answers with a stream; it is cancelled on leaving."""
-        call = method(request)
+        call = method(request, metadata=self._who)
         try:
             yield self._messages(call)
         finally:

@@ -74,6 +74,16 @@ class Driver:
         request = pb.AnnotateRequest(text=text)
         self._fleet.call_all(lambda member: member.call(member.stub.Annotate, request))
 
+    def take_over(self) -> list[str]:
+        """Make the graph one's own; return whose it was.
+
+        It belongs to who began it. Others may look at it and annotate, but not change, start or
+        stop it before they have taken it over; the one it belonged to is told.
+        """
+        request = pb.TakeOverRequest()
+        found = self._fleet.call_all(lambda member: member.call(member.stub.TakeOver, request))
+        return list(dict.fromkeys(answer.previous for answer in found if answer.previous))
+
     # --- changing ----------------------------------------------------------------------------
 
     def set_parameters(self, node: str, values: dict[str, Any]) -> dict[str, tuple[int, int]]:

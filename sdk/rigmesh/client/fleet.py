@@ -15,6 +15,7 @@ from rigmesh.client.connection import Connection
 from rigmesh.errors import (
     DaemonUnavailable,
     NameTaken,
+    NotOwner,
     RigmeshError,
     UnknownName,
     Unsupported,
@@ -101,8 +102,11 @@ class Member:
         self.groups = [name for name in self.groups if name != group]
 
     def remove_mine(self) -> None:
-        """Take away all that the manager made; a daemon that is gone has nothing any more."""
-        with contextlib.suppress(DaemonUnavailable):
+        """Take away all that the manager made.
+
+        A daemon that is gone has nothing any more; what another took over is his.
+        """
+        with contextlib.suppress(DaemonUnavailable, NotOwner):
             for name in reversed(list(self.made)):
                 with contextlib.suppress(UnknownName):
                     self.remove(name)

@@ -91,13 +91,15 @@ class Manager(Driver):
             raise
 
     @classmethod
-    def attach(cls, *hosts: str, socket: Path | str | None = None) -> Self:
+    def attach(cls, *hosts: str, socket: Path | str | None = None, take_over: bool = False) -> Self:
         """Drive what runs already, made by whoever: leaving takes nothing away.
 
         Parameters
         ----------
         *hosts, socket
             As for the class.
+        take_over : bool
+            Make it one's own, whosever it is; see :meth:`take_over`.
 
         Raises
         ------
@@ -109,6 +111,8 @@ class Manager(Driver):
             raise DaemonUnavailable("no daemon runs here that one could attach to")
         manager = cls(*hosts, socket=found)
         manager._keeps_all = True
+        if take_over:
+            manager.take_over()
         return manager
 
     # --- hosts, groups, nodes ----------------------------------------------------------------
