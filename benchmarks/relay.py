@@ -1,11 +1,13 @@
 """A stream from one host to another: our relay beside a bare gRPC stream and LSL, in the same run.
 
 ``python -m benchmarks.relay`` prints tables and writes them to ``benchmarks/results``. All take
-turns, round after round, over the loopback; gRPC is encrypted in every row, as the relay always is.
+turns, round after round, between two machines made of network namespaces (over the loopback where
+there are none); gRPC is encrypted in every row, as the relay always is.
 
 * hop: 30 samples × 32 channels of float32 at 1 kHz, from the producer's clock to the consumer's.
 * throughput: 1 MiB at a time, as fast as the consumer takes it.
-* load: 1024 channels of int16 at 30 kHz (61 MB/s), and how fast a daemon answers meanwhile.
+* load: 1024 channels of int16 at 30 kHz (61 MB/s), recorded where they are made at the same time,
+  and how fast a daemon answers meanwhile.
 
 A bare gRPC stream has two processes: a server that makes the messages and a client. The relay has
 three: one that makes the samples, the relay that reads them from the ring, and the consumer. The
@@ -16,6 +18,8 @@ the doorbell of the ring and sends what it finds.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import statistics
 import sys
 import tempfile
@@ -29,7 +33,9 @@ from typing import Any
 import numpy as np
 from benchmarks.hop import machine
 from benchmarks.loop.processes import Program
+from benchmarks.relay_ends import Wire
 from benchmarks.relay_pair import BARE, LSL, RELAY, THREADS, WAYS
+from tests.system.machines import Network, why_not
 
 
 def control(ready: threading.Event, over: threading.Event) -> list[float]:
@@ -115,6 +121,9 @@ def _load(seconds: float) -> Iterator[str]:
     yield f"| sent, received, lost | {found['sent']}, {found['received']}, {lost} |"
     yield f"| rate | {found['rate']:.0f} MB/s for {found['seconds']:.0f} s |"
     yield f"| age of a chunk, p50 and p99 | {p50 / 1e3:.1f} ms, {p99 / 1e3:.1f} ms |"
+    n_recorded, by_recorder = found["recorded"] // 30, found["lost_by_recorder"] // 30
+    share = found["cpu_of_recorder"] / found["seconds"]
+    yield f"| recorded beside it, lost, CPU | {n_recorded}, {by_recorder}, {share:.0%} |"
     c50, c99 = np.percentile(took, (50, 99))
     yield f"| a daemon's answer meanwhile, p50 and p99 | {c50:.1f} ms, {c99:.1f} ms |"
 
@@ -128,16 +137,24 @@ def main() -> None:
     options = parser.parse_args()
     before = machine()
     seconds, rounds = (0.5, 1) if options.quick else (options.seconds, options.rounds)
-    tables = [
-        *_hops(rounds, seconds), "",
-        *_throughputs(rounds, seconds), "",
-        *_load(1.0 if options.quick else options.load_seconds),
-    ]  # fmt: skip
+    load_seconds = 1.0 if options.quick else options.load_seconds
+    with contextlib.ExitStack() as stack:
+        where = "loopback"
+        if not why_not():
+            network = stack.enter_context(Network())
+            one, other = network.machine("one"), network.machine("other")
+            os.environ |= Wire(one.holder.pid, other.holder.pid, one.address).env
+            where = "two network namespaces on a bridge"
+        tables = [
+            *_hops(rounds, seconds), "",
+            *_throughputs(rounds, seconds), "",
+            *_load(load_seconds),
+        ]  # fmt: skip
     text = "\n".join(tables) + "\n"
     print(text)
     if not options.quick:
         head = f"# From one host to another ({time.strftime('%Y-%m-%d')})\n\n{before}"
-        head += f"- {rounds} rounds of {seconds:g} s, interleaved; loopback, TLS\n\n"
+        head += f"- {rounds} rounds of {seconds:g} s, interleaved; {where}, TLS\n\n"
         path = Path(__file__).parent / "results" / "relay.md"
         path.write_text(head + text, encoding="utf-8")
         print(f"kept in {path}")

@@ -1,25 +1,26 @@
 """The ways from one process to another that `benchmarks.relay` compares.
 
-``python -m benchmarks.relay_pair pair WAY PAYLOAD SECONDS`` prints what it found.
+``python -m benchmarks.relay_pair pair WAY PAYLOAD SECONDS`` prints what it found. A `Wire` puts its
+two processes on two machines made of namespaces; they share a clock, so that a latency is one.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benchmarks.loop.pairs import Consumer, Pair, Producer
 from benchmarks.loop.payload import WARM_UP, Payload, stamped
+from benchmarks.relay_ends import OnlySubscribe, Wire, enter, read_json, server
 
 __all__ = ["ASYNCIO", "BARE", "LSL", "RELAY", "THREADS", "WAYS"]
 
@@ -72,6 +73,7 @@ class RelayPair(Pair):
     def __init__(self, payload: Payload, seconds: float, folder: Path) -> None:
         super().__init__(payload, seconds, folder)
         self.tally = SampleTally(payload)  # type: ignore[assignment]
+        self.wire = Wire.given()
         from rigmesh_daemon.security.pki import Pki
         from rigmesh_daemon.security.rules import Role
         from rigmesh_daemon.security.tokens import TokenFile
@@ -80,8 +82,31 @@ class RelayPair(Pair):
         self._tls.mkdir(mode=0o700)
         self._pki = Pki(self._tls)
         self._pki.make_ca("bench")
-        self._pki.make_host(["localhost"], ["127.0.0.1"])
+        self._pki.make_host(["localhost"], [self.wire.address])
         self._token = TokenFile(self._tls / "tokens.json").add(Role.VIEWER)[1]
+
+    def run(self, produce: Producer, consume: Consumer) -> dict[str, Any]:
+        """Fork, each onto its machine, and return what both found."""
+
+        def one() -> None:
+            enter(self.wire.producer)
+            produce()
+
+        def other() -> None:
+            enter(self.wire.consumer)
+            consume()
+
+        return super().run(one, other) | read_json(self.folder / "recorded.json")
+
+    def _confine_lsl(self) -> None:
+        if not self.wire.producer:
+            super()._confine_lsl()
+            return
+        from rigmesh.transports.lslconfig import lsl_config
+
+        config = self.folder / "lsl_api.cfg"
+        config.write_text(lsl_config("bench", [self.wire.address]), encoding="utf-8")
+        os.environ["LSLAPICFG"] = str(config)
 
     # --- a bare stream -----------------------------------------------------------------------
 
@@ -95,10 +120,10 @@ class RelayPair(Pair):
                 yield from self._messages()
                 self.cpu = time.process_time() - before
 
-            server, port = _server(self._tls, stream)
+            served, port = server(self._tls, self.wire.address, stream)
             self.here.send(port)
             self.here.recv()
-            server.stop(1.0).wait()
+            served.stop(1.0).wait()
 
         return produce, self._take_messages
 
@@ -123,8 +148,8 @@ class RelayPair(Pair):
 
         def produce() -> None:
             writer, finish = self._writer()
-            command = [sys.executable, "-m", "benchmarks.relay_pair", "carry", how]
-            arguments = [writer.segment.name, str(self._tls)]
+            command = [sys.executable, "-m", "benchmarks.relay_ends", "carry", how]
+            arguments = [writer.segment.name, str(self._tls), self.wire.address]
             with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE) as carrier:
                 if carrier.stdout is not None:
                     self.here.send(int(carrier.stdout.readline()))
@@ -140,10 +165,10 @@ class RelayPair(Pair):
 
         def produce() -> None:
             writer, finish = self._writer()
-            with _daemon(self.folder / "daemon.sock", writer) as daemon:
+            with OnlySubscribe(self.folder / "daemon.sock", writer) as daemon:
                 command = [
                     sys.executable, "-m", "rigmesh_daemon.relay", "--socket", str(daemon),
-                    "--listen", "127.0.0.1:0", "--tls-dir", str(self._tls),
+                    "--listen", f"{self.wire.address}:0", "--tls-dir", str(self._tls),
                 ]  # fmt: skip
                 with subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -151,8 +176,9 @@ class RelayPair(Pair):
                     if relay.stdin is None or relay.stdout is None:
                         raise OSError("the relay has no pipes")
                     self.here.send(json.loads(relay.stdout.readline())["port"])
-                    self._write(writer)
-                    self.here.recv()
+                    with self._recorder(writer):
+                        self._write(writer)
+                        self.here.recv()
                     relay.stdin.close()
             finish()
 
@@ -173,6 +199,16 @@ class RelayPair(Pair):
 
         return produce, consume
 
+    @contextlib.contextmanager
+    def _recorder(self, writer: Any) -> Iterator[None]:
+        """Record all of it on this machine, too, where that is what is measured."""
+        if self.payload.name != "probe":
+            yield
+            return
+        command = [sys.executable, "-m", "benchmarks.relay_ends", "record", writer.segment.name]
+        with subprocess.Popen([*command, str(self.folder)]):
+            yield
+
     def _writer(self) -> tuple[Any, Callable[[], None]]:
         from rigmesh.streams import StreamInfo
         from rigmesh.transports import ShmTransport, process_token
@@ -192,7 +228,10 @@ class RelayPair(Pair):
 
         # Somebody reads, and what is written waits for it.
         deadline = time.monotonic() + _WITHIN
-        while not writer.ring.header.slot(0).is_taken and time.monotonic() < deadline:
+        n_readers = 2 if self.payload.name == "probe" else 1
+        while time.monotonic() < deadline and not all(
+            writer.ring.header.slot(number).is_taken for number in range(n_readers)
+        ):
             time.sleep(0.01)
         stamps = np.arange(float(self.payload.n_samples))
         self.send(lambda array: writer.send(Signal(array, stamps)))
@@ -202,7 +241,7 @@ class RelayPair(Pair):
         from rigmesh.credentials import Credentials
 
         ca = self._pki.ca.read_bytes()
-        return Credentials(f"127.0.0.1:{port - 1}", ca, self._token)
+        return Credentials(f"{self.wire.address}:{port - 1}", ca, self._token)
 
 
 WAYS: dict[str, Callable[[RelayPair], tuple[Producer, Consumer]]] = {
@@ -214,134 +253,8 @@ WAYS: dict[str, Callable[[RelayPair], tuple[Producer, Consumer]]] = {
 }
 
 
-def _server(tls: Path, stream: Callable[[bytes, Any], Iterator[bytes]]) -> tuple[Any, int]:
-    import grpc
-
-    from rigmesh_daemon.security.tls import remote_options, server_credentials
-
-    server = grpc.server(ThreadPoolExecutor(8), options=remote_options(64))
-    handler: Any = grpc.unary_stream_rpc_method_handler(stream)
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("bench.Bench", {"Stream": handler}),)
-    )
-    port = server.add_secure_port("127.0.0.1:0", server_credentials(tls))
-    server.start()
-    return server, port
-
-
-class _daemon:  # noqa: N801 - used as a function
-    """What a relay asks of a daemon: where a ring lies."""
-
-    def __init__(self, socket: Path, writer: Any) -> None:
-        import grpc
-
-        from rigmesh.streams.wire import info_to_wire
-        from rigmesh.transports import process_token
-        from rigmesh_proto.v1 import control_pb2 as pb
-        from rigmesh_proto.v1.stream_pb2 import Ring
-
-        ring = Ring(
-            stream=writer.info.name, segment=writer.segment.name, info=info_to_wire(writer.info)
-        )
-
-        def subscribe(_request: Any, context: Any) -> Iterator[Any]:
-            over = threading.Event()
-            context.add_callback(over.set)
-            yield pb.SubscribeResponse(ring=ring, session=process_token())
-            over.wait()
-
-        self._socket = socket
-        self._server = grpc.server(ThreadPoolExecutor(4))
-        handler: Any = grpc.unary_stream_rpc_method_handler(
-            subscribe, pb.SubscribeRequest.FromString, pb.SubscribeResponse.SerializeToString
-        )
-        self._server.add_generic_rpc_handlers(
-            (
-                grpc.method_handlers_generic_handler(
-                    "rigmesh_proto.v1.ControlService", {"Subscribe": handler}
-                ),
-            )
-        )
-        self._server.add_insecure_port(f"unix:{socket}")
-
-    def __enter__(self) -> Path:
-        self._server.start()
-        return self._socket
-
-    def __exit__(self, *exc: object) -> None:
-        self._server.stop(0.5).wait()
-
-
-def carry(how: str, segment: str, tls: Path) -> None:
-    """Send what is in a ring to whoever calls."""
-    import grpc
-
-    from rigmesh.transports import ShmTransport, process_token
-
-    sys.setswitchinterval(0.0005)
-    transport = ShmTransport(process_token())
-
-    def stream(_request: bytes, _context: Any) -> Iterator[bytes]:
-        with transport.bell() as bell:
-            reader = transport.reader(segment, bell, start="oldest", lossless=True)
-            while not reader.is_finished:
-                chunk = reader.receive(512)
-                if chunk is None:
-                    bell.wait(0.2)
-                else:
-                    reader.release()
-                    yield chunk.data.tobytes()
-            reader.close()
-
-    async def stream_async(_request: bytes, _context: Any) -> AsyncIterator[bytes]:
-        loop, rung = asyncio.get_running_loop(), asyncio.Event()
-        with transport.bell() as bell:
-            reader = transport.reader(segment, bell, start="oldest", lossless=True)
-
-            def listen() -> None:
-                while not reader.is_finished:
-                    bell.wait(0.2)
-                    loop.call_soon_threadsafe(rung.set)
-
-            thread = threading.Thread(target=listen, daemon=True)
-            thread.start()
-            while not reader.is_finished:
-                chunk = reader.receive(512)
-                if chunk is None:
-                    await rung.wait()
-                    rung.clear()
-                else:
-                    reader.release()
-                    yield chunk.data.tobytes()
-            await asyncio.to_thread(thread.join)
-            reader.close()
-
-    async def serve_async() -> None:
-        from rigmesh_daemon.security.tls import remote_options, server_credentials
-
-        server = grpc.aio.server(options=remote_options(64))
-        handler: Any = grpc.unary_stream_rpc_method_handler(stream_async)
-        server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler("bench.Bench", {"Stream": handler}),)
-        )
-        port = server.add_secure_port("127.0.0.1:0", server_credentials(tls))
-        await server.start()
-        print(port, flush=True)
-        await server.wait_for_termination()
-
-    if how == "asyncio":
-        asyncio.run(serve_async())
-    else:
-        server, port = _server(tls, stream)
-        print(port, flush=True)
-        server.wait_for_termination()
-
-
 def main() -> None:
     words = sys.argv[1:]
-    if words[0] == "carry":
-        carry(words[1], words[2], Path(words[3]))
-        return
     with tempfile.TemporaryDirectory(prefix="rigmesh-bench-") as folder:
         pair = RelayPair(Payload.named(words[2]), float(words[3]), Path(folder))
         print(json.dumps(pair.run(*WAYS[words[1]](pair))), flush=True)
