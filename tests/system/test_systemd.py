@@ -58,6 +58,7 @@ def box(tmp_path: Path, until: Until) -> Iterator[Box]:
         _furnish(root)
         checkout = UNIT.parents[1]
         binds = {str(Path(sys.prefix).resolve()), str(checkout), sys.base_prefix}
+        log = stack.enter_context((tmp_path / "boot.log").open("wb"))
         process = subprocess.Popen(
             [
                 "systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", root, "--boot",
@@ -66,16 +67,23 @@ def box(tmp_path: Path, until: Until) -> Iterator[Box]:
                 "systemd.unit=multi-user.target",
             ],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
         )  # fmt: skip
         stack.callback(process.wait, 60)
         stack.callback(process.terminate)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        until(lambda: children.read_text().strip())
-        made = Box(int(children.read_text().split()[0]))
-        up = ("running", "degraded")
-        until(lambda: made("systemctl", "is-system-running", check=False) in up, 120)
+        found: list[Box] = []
+
+        def is_up() -> bool:
+            assert process.poll() is None, (tmp_path / "boot.log").read_text()
+            # Looked up again and again: the first child only prepares the one that boots.
+            found[:] = [Box(int(pid)) for pid in children.read_text().split()]
+            states = [one("systemctl", "is-system-running", check=False) for one in found]
+            return states in (["running"], ["degraded"])
+
+        until(is_up, 120)
+        (made,) = found
         yield made
         made("systemctl", "poweroff", "--no-block", check=False)
         process.wait(60)
