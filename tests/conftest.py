@@ -14,7 +14,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.workers import part_worker
 
+part_worker()
 pytest.register_assert_rewrite("rigmesh.transports.testing", "rigmesh.node.testing")
 
 _WITHIN = 5.0

@@ -187,11 +187,10 @@ class Rig:
         groups = list(graph["groups"])
         try:
             manager.load(path)
-            manager.start_all()
-            # All threads are there by now. The daemon's, too: it asks the groups for counters.
-            raise_processes(child.pid for child in psutil.Process().children(recursive=True))
-            yield [p.pid for p in manager.status().processes if p.group in groups]
-            manager.stop_all()
+            with manager.running():
+                # All threads are there by now. The daemon's, too: it asks the groups for counters.
+                raise_processes(child.pid for child in psutil.Process().children(recursive=True))
+                yield [p.pid for p in manager.status().processes if p.group in groups]
         finally:
             if self._keeps_groups:
                 for name in reversed(graph["nodes"]):
