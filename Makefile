@@ -15,7 +15,8 @@ demo: $(STAMP) ## Record a real recording played over LSL, check it sample by sa
 	$(PYTHON) examples/demo/run.py
 
 test: $(STAMP) check ## Lint, types, layers, generated code, then every test but the long ones
-	$(PYTHON) -m pytest -m "not soak" --durations=10 -n $(WORKERS) --dist loadfile
+	$(PYTHON) -m pytest -m "not soak" --durations=10 \
+	  -n $(WORKERS) --dist loadfile --basetemp="$$(mktemp -d)"
 
 soak: $(STAMP) ## The tests that take minutes
 	$(PYTHON) -m pytest -m soak --timeout=3600

@@ -22,6 +22,7 @@
     ├── DaemonError (RuntimeError)         the daemon failed, or refused
     │   ├── DaemonUnavailable (ConnectionError)
     │   └── NotPermitted (PermissionError)
+    │       └── NotOwner               the graph is another operator's
     └── Unsupported (NotImplementedError)  not on this platform, or a library is missing
 """
 

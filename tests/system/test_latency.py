@@ -55,7 +55,7 @@ latency:
 def cli(tmp_path: Path) -> Cli:
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [RIGMESH, "latency", *arguments], capture_output=True, text=True, timeout=50,
+            [RIGMESH, "latency", *arguments], capture_output=True, text=True, timeout=100,
             env=ENVIRONMENT, cwd=tmp_path,
         )  # fmt: skip
 
@@ -165,7 +165,7 @@ def test_ctrl_c_ends_the_trial_and_tells_what_was_measured(graph: Path, tmp_path
         assert line, "it ended"
 
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=50)
+    said, _ = process.communicate(timeout=100)
 
     assert "stopping …" in said
     assert "marks.signal" in said

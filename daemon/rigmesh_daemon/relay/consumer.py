@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rigmesh.errors import RigmeshError
-from rigmesh_daemon.relay.feed import Feed
+from rigmesh_daemon.relay.feed import MESSAGE_BYTES, Feed
 from rigmesh_daemon.relay.spool import Item, Spool
 from rigmesh_proto.v1 import relay_pb2 as pb
 
@@ -282,7 +282,8 @@ class Consumer:
 
     def _must_wait(self) -> bool:
         """Whether the stream's writer has to wait, as it is willing to."""
-        most = min(_BLOCKING_BYTES, self.spool.most_bytes)
+        # With room for one more: what is too much would push something out.
+        most = max(0, min(_BLOCKING_BYTES, self.spool.most_bytes - MESSAGE_BYTES))
         return self.spool.n_bytes > most and self.feed.is_blocking
 
 

@@ -17,13 +17,13 @@ def token_of(context: Any) -> str:
 
 
 def operator_of(context: Any) -> str:
-    """Return a name for the person who calls.
+    """Return a name for the person who calls: what the client says, or whose token it has.
 
-    People on one machine trust each other with theirs; those of other machines also have a token.
+    The same person may come with several tokens, or with none, at the machine itself.
     """
     said = "".join(c for c in _found(context, OPERATOR_KEY)[:_LONGEST] if c.isprintable())
     token = token_of(context)
-    return f"{said or 'somebody'} (token {token})" if token else said or "somebody at the machine"
+    return said or (f"who has the token {token}" if token else "somebody at the machine")
 
 
 def _found(context: Any, wanted: str) -> str:
