@@ -65,18 +65,26 @@ class Track:
     paced : bool
         Whether its stamps are local ones, and its samples counted over a restart; otherwise its
         stamps are raw and have the clock of the recording beside them.
+    numbered : bool
+        Whether epochs and indices are those that were recorded, too.
     """
 
     def __init__(
-        self, parts: Sequence[RecordedStream], output: Output[Any], *, paced: bool
+        self,
+        parts: Sequence[RecordedStream],
+        output: Output[Any],
+        *,
+        paced: bool,
+        numbered: bool = False,
     ) -> None:
         self._parts = parts
         self._output = output
         self._paced = paced
+        self._numbered = numbered
         self._epoch: tuple[int, int] | None = None
         self._gaps = [_gaps_by_row(part) for part in parts]
         self._totals = [_counted(part, len(part) + 1) - 1 for part in parts]
-        self._announce(0)
+        self._announce((0, 1))
 
     def pieces(self, duration: float, start: float) -> Iterator[Piece]:
         """Read the stream.
@@ -138,18 +146,28 @@ class Track:
         if end == len(part):
             self._lose(self._gaps[piece.part].get(end, []))
 
-    def _announce(self, part: int, device_index: int | None = None) -> None:
-        info = self._parts[part].info
-        if self._paced:
-            info = replace(info, clock_id="")
-        self._output.announce(info, device_index=device_index)
+    def _announce(self, epoch: tuple[int, int], device_index: int | None = None) -> None:
+        part = self._parts[epoch[0]]
+        info = replace(part.info, clock_id="") if self._paced else part.info
+        if self._numbered and part.epochs:
+            recorded = part.epochs[epoch[1] - 1]
+            self._output.follow(info, epoch=recorded.epoch, index=recorded.first_index)
+        else:
+            self._output.announce(info, device_index=device_index)
 
     def _enter(self, epoch: tuple[int, int], count: int) -> None:
         is_first = self._epoch is None
-        self._output.force_new_epoch = not is_first
+        output, before = self._output, self._output.epoch
+        output.force_new_epoch = not is_first
         self._epoch = epoch
         # The count tells how long a restart of ours was, not one that was recorded.
-        self._announce(epoch[0], count if self._paced and is_first else None)
+        self._announce(epoch, count if self._paced and is_first else None)
+        if self._numbered and not is_first and output.epoch == before:
+            # Recording paused, and the epoch went on.
+            missed = self._parts[epoch[0]].epochs[epoch[1] - 1].first_index - output.index
+            if missed > 0:
+                output.index += missed
+                output.lose(missed, cause=Cause.DISK)
 
     def _lose_of_last_epoch(
         self, part: RecordedStream, entered: int, gaps: Sequence[Gap]
@@ -161,6 +179,8 @@ class Track:
 
     def _lose(self, gaps: Sequence[Gap]) -> None:
         for gap in gaps:
+            if self._numbered:  # what a reader was too slow for has been counted, too
+                self._output.index = max(self._output.index, gap.index)
             if gap.cause is not Cause.RESTART:  # who reads finds it between the two epochs
                 self._output.lose(
                     gap.count, cause=gap.cause, duration=gap.duration, exact=gap.exact

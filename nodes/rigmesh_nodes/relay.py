@@ -34,6 +34,8 @@ __all__ = ["Clock", "Inlet"]
 
 _CLOCK_WITHIN = 3.0
 _LOOK_EVERY = 0.5
+_LATE = 1.0
+"""What comes so long after it was published was held up on the way, in seconds."""
 _PROBE_COLUMNS = ("t0", "t1", "t2", "t3", "offset", "uncertainty")
 
 
@@ -222,9 +224,11 @@ class Inlet(Node):
             self._came = local_clock()
             came = reader.stamps[0]
             received = int(1e9 * self._host_clock.to_local(came / 1e9)) if came else 0
+            received = received if self._is_mapped else 0
+            output.is_late = received > 0 and self._came - received / 1e9 > _LATE
             output.push(
                 type(chunk)(chunk.data, chunk.raw_timestamps, clock=output.clock),
-                received=received if self._is_mapped else 0,
+                received=received,
             )
 
     def _use_clock(self) -> None:

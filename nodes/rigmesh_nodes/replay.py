@@ -14,9 +14,10 @@ from rigmesh.node import Milliseconds, Node, Output, param
 from rigmesh.recording import RecordedStream
 from rigmesh.streams import Frames, Markers, Signal, StreamInfo, local_clock
 from rigmesh_nodes._readers import open_streams
+from rigmesh_nodes._replay_graph import Replayed, replay_graph
 from rigmesh_nodes._replay_track import Piece, Track
 
-__all__ = ["File", "list_streams"]
+__all__ = ["File", "Replayed", "list_streams", "replay_graph"]
 
 Parts = Sequence[RecordedStream]
 

@@ -89,7 +89,9 @@ class Publication:
     def deliver(self, chunk: Chunk) -> None:
         """Write a chunk."""
         if self._writer is not None:
-            self._writer.send(chunk, self._output.lane.received)
+            output = self._output
+            send = self._writer.send_late if output.is_late else self._writer.send
+            send(chunk, output.lane.received)
 
     def lost(self, gap: Gap) -> None:
         """Note missing samples."""

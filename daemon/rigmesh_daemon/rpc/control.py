@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from rigmesh.errors import GraphError, RigmeshError
+from rigmesh.errors import RigmeshError
 from rigmesh.graph.wire import (
     graph_from_wire,
     graph_to_wire,
     group_from_wire,
     group_to_wire,
     node_from_wire,
+    object_of,
 )
 from rigmesh.rpc import FAILURE_KEY, failure_of, status_of
 from rigmesh_daemon.security.callers import operator_of
@@ -168,7 +169,7 @@ class Control(ControlServiceServicer):
         self, request: pb.SetParametersRequest, context: Context
     ) -> pb.SetParametersResponse:
         """Change parameters."""
-        values = _object(request.params_json, "params_json")
+        values = object_of(request.params_json, "params_json")
         result = await self._service.set_parameters(request.node, values)
         return pb.SetParametersResponse(
             params_json=json.dumps(result["params"]), effective=_effective(result["effective"])
@@ -187,7 +188,7 @@ class Control(ControlServiceServicer):
         self, request: pb.SetStatesRequest, context: Context
     ) -> pb.SetStatesResponse:
         """Write states and parameters."""
-        effective = await self._service.live.set(_object(request.values_json, "values_json"))
+        effective = await self._service.live.set(object_of(request.values_json, "values_json"))
         return pb.SetStatesResponse(effective=_effective(effective))
 
     @_answering
@@ -195,7 +196,7 @@ class Control(ControlServiceServicer):
         self, request: pb.CallCommandRequest, context: Context
     ) -> pb.CallCommandResponse:
         """Let a node obey a command."""
-        arguments = _object(request.arguments_json, "arguments_json")
+        arguments = object_of(request.arguments_json, "arguments_json")
         answer = await self._service.live.call(request.node, request.command, arguments)
         return pb.CallCommandResponse(
             result_json=json.dumps(answer["result"]), effective=_effective(answer["effective"])
@@ -317,16 +318,6 @@ class Control(ControlServiceServicer):
             if not queue.full():
                 queue.put_nowait(pb.Event(status=self._service.status()))
             await asyncio.sleep(period)
-
-
-def _object(text: str, field: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text or "{}")
-    except ValueError as error:
-        raise GraphError(f"{field} is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise GraphError(f"{field} is an object of JSON; found {type(found).__name__}")
-    return found
 
 
 def _effective(effective: Mapping[str, Mapping[str, int]]) -> list[pb.EffectiveAt]:

@@ -11,9 +11,11 @@ from typing import Annotated
 
 import typer
 
+from rigmesh.cli.annotate import annotate
 from rigmesh.cli.bench import bench
 from rigmesh.cli.console import ERR, FAILED, WRONG_USE
 from rigmesh.cli.doctor import doctor
+from rigmesh.cli.export import export
 from rigmesh.cli.files import info, recover
 from rigmesh.cli.graph import graph
 from rigmesh.cli.hosts import hosts
@@ -21,7 +23,8 @@ from rigmesh.cli.latency import latency
 from rigmesh.cli.live import call, get, set_values, stop, take_over
 from rigmesh.cli.login import login, logout
 from rigmesh.cli.look import nodes, schema, status, streams
-from rigmesh.cli.run import record, replay, run
+from rigmesh.cli.replay import replay
+from rigmesh.cli.run import record, run
 from rigmesh.cli.scaffold import new_node
 from rigmesh.errors import GraphError, RigmeshError
 
@@ -36,13 +39,15 @@ app = typer.Typer(
 )
 
 for command in (
-    run, latency, record, replay, nodes, streams, status, info, recover, schema, doctor, bench,
+    run, latency, record, replay, nodes, streams, status, info, recover, export, schema, doctor,
+    bench,
 ):  # fmt: skip
     app.command()(command)
 app.command("new-node")(new_node)
 app.command()(get)
 app.command("set")(set_values)
 app.command()(call)
+app.command()(annotate)
 app.command()(stop)
 app.command("take-over")(take_over)
 app.command()(hosts)

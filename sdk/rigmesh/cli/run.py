@@ -1,4 +1,4 @@
-"""``rigmesh run``, ``record`` and ``replay``: graphs that run in front of the terminal."""
+"""``rigmesh run`` and ``record``: graphs that run in front of the terminal."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ from rigmesh_proto.v1 import control_pb2 as pb
 if TYPE_CHECKING:
     from rigmesh_nodes.lsl import LSLStream
 
-__all__ = ["record", "replay", "run"]
+__all__ = ["record", "run"]
 
 _REFRESH = 0.25
 _OVER = (pb.NODE_STATE_STOPPED, pb.NODE_STATE_FAILED)
+_RECORDERS = {
+    ".h5": "record.HDF5Recorder",
+    ".hdf5": "record.HDF5Recorder",
+    ".nwb": "record.NWBRecorder",
+    ".xdf": "record.XDFRecorder",
+}
 
 Duration = Annotated[
     float | None, typer.Option("--duration", "-d", metavar="S", help="Stop after so many seconds.")
@@ -60,7 +66,13 @@ def run(
 
 def record(
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to; must not exist.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to; must not exist. Its ending chooses the format: .h5, .nwb or .xdf.",
+        ),
     ],
     lsl: Annotated[
         list[str],
@@ -79,6 +91,12 @@ def record(
     """Record LSL streams into a file, with every gap accounted for."""
     from rigmesh_nodes.lsl import visible_streams
 
+    kind = _RECORDERS.get(output.suffix.lower())
+    if kind is None:
+        raise GraphError(
+            f"{output} ends in {output.suffix or 'nothing'}; its ending chooses the format: "
+            f"{', '.join(_RECORDERS)}"
+        )
     if output.exists():
         raise GraphError(f"{output} exists; recordings are never written over")
     found = {}
@@ -91,47 +109,18 @@ def record(
             )
         found.update({stream.uid: stream for stream in matching})
     with Manager(private=private) as manager:
-        recorder = manager.create_node(
-            "record.HDF5Recorder", name="recorder", path=str(output.absolute())
-        )
+        names: dict[str, str] = {}
+        outputs = []
         for number, stream in enumerate(found.values()):
             name = _node_name(stream.info.name, number)
             inlet = manager.create_node("lsl.Inlet", name=name, predicate=stream.predicate)
-            is_text = stream.info.dtype == "text"
-            recorder.input.connect(inlet.markers if is_text else inlet.signal)
-        code = _run(manager, duration, 30.0, quiet=quiet)
-    raise typer.Exit(code)
-
-
-def replay(
-    file: Annotated[Path, typer.Argument(help="A recording: HDF5, XDF, EDF, BDF, BrainVision …")],
-    speed: Annotated[float, typer.Option(help="1: as recorded.")] = 1.0,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
-    duration: Duration = None,
-    private: Private = False,
-    quiet: Quiet = False,
-) -> None:
-    """Play a recording as LSL streams, in recorded time."""
-    from rigmesh_nodes.replay import list_streams
-
-    with Manager(private=private) as manager:
-        for number, info in enumerate(list_streams(file)):
-            name = _node_name(info.name, number)
-            is_text = info.dtype == "text"
-            if info.kind == "frames":
-                ERR.print(f"{escape(info.name)}: pictures cannot be sent over LSL; left out")
-                continue
-            chosen: dict[str, Any] = {"marker_stream" if is_text else "stream": info.name}
-            source = manager.create_node(
-                "replay.File",
-                name=name,
-                path=str(file.absolute()),
-                speed=speed,
-                loop=loop,
-                **chosen,
-            )
-            outlet = manager.create_node("lsl.Outlet", name=f"{name}_out", stream_name=info.name)
-            outlet.input.connect(source.markers if is_text else source.signal)
+            port = "markers" if stream.info.dtype == "text" else "signal"
+            outputs.append(inlet.outputs[port])
+            names[f"{name}.{port}"] = stream.info.name
+        # Programs that read XDF look for the names that streams have in LSL.
+        more: dict[str, Any] = {"names": names} if kind == "record.XDFRecorder" else {}
+        recorder = manager.create_node(kind, name="recorder", path=str(output.absolute()), **more)
+        recorder.input.connect(*outputs)
         code = _run(manager, duration, 30.0, quiet=quiet)
     raise typer.Exit(code)
 

@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, Self
 
-from rigmesh.client.fleet import Fleet
+from rigmesh.client.fleet import Fleet, Member
 from rigmesh.client.live import Latency, StateView, call_command, get_latencies
+from rigmesh.errors import StateError
 from rigmesh_proto.v1 import control_pb2 as pb
 
 __all__ = ["Driver"]
@@ -56,8 +57,23 @@ class Driver:
         """
         return self._fleet.start(timeout)
 
-    def stop_all(self, *, timeout: float = 15.0) -> None:
-        """End the sources, let everything drain, seal the recordings."""
+    def stop_all(self, *, timeout: float = 15.0, wait_sealed: bool | None = None) -> None:
+        """End the sources, let everything drain, seal the recordings.
+
+        Parameters
+        ----------
+        timeout : float
+            How long draining may take, in seconds.
+        wait_sealed : bool
+            Whether to wait for the files, which takes as long as copying them. If not, they are
+            made by processes of their own, whatever becomes of the graph; all samples are safe on
+            the disk already. By default it is as each recorder's ``wait_sealed`` says. How far
+            they are: ``manager.states["recorder.sealing"]``.
+        """
+        if wait_sealed is not None:
+            there = self.states.read()
+            names = [name for name in there if name.endswith(".wait_sealed")]
+            self.states.write({name: wait_sealed for name in names if there[name] != wait_sealed})
         self._fleet.stop(timeout)
 
     @contextlib.contextmanager
@@ -70,9 +86,26 @@ class Driver:
             self.stop_all()
 
     def annotate(self, text: str) -> None:
-        """Put a note into all recordings."""
+        """Put a note into all recordings.
+
+        Raises
+        ------
+        StateError
+            If nothing runs anywhere.
+        """
         request = pb.AnnotateRequest(text=text)
-        self._fleet.call_all(lambda member: member.call(member.stub.Annotate, request))
+        refused: list[StateError] = []
+
+        def annotate(member: Member) -> bool:
+            try:
+                member.call(member.stub.Annotate, request)
+            except StateError as error:  # nothing runs there
+                refused.append(error)
+                return False
+            return True
+
+        if not any(self._fleet.call_all(annotate)):
+            raise refused[0]
 
     def take_over(self) -> list[str]:
         """Make the graph one's own; return whose it was.

@@ -14,6 +14,7 @@ from rigmesh.client.fleet import Fleet, Member
 from rigmesh.client.host import GroupOptions, Host, NodeGroup, group_message
 from rigmesh.client.node import InputHandle, NodeHandle, OutputHandle
 from rigmesh.client.private import PrivateDaemon, find_socket
+from rigmesh.client.recording import Records
 from rigmesh.client.retry import PatientConnection, connect
 from rigmesh.client.session import Sessions
 from rigmesh.errors import DaemonUnavailable, RigmeshError, UnknownName, Unsupported
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 _LOCAL = ("", "localhost", "local", "127.0.0.1")
 
 
-class Manager(Driver):
+class Manager(Records, Driver):
     """Drives the daemon of this machine, and those of others.
 
     Here it is the one at `socket`, at ``$RIGMESH_SOCKET``, the system's, or the manager's own.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
+from rigmesh.errors import GraphError
 from rigmesh.graph.spec import (
     AliasSpec,
     AliasWriters,
@@ -25,12 +26,30 @@ __all__ = [
     "group_to_wire",
     "node_from_wire",
     "node_to_wire",
+    "object_of",
 ]
 
 _RESTART: dict[Restart, pb.RestartPolicy.ValueType] = {
     "never": pb.RESTART_POLICY_NEVER,
     "on-failure": pb.RESTART_POLICY_ON_FAILURE,
 }
+
+
+def object_of(text: str, field: str) -> dict[str, Any]:
+    """Read a field with an object of JSON; empty for an empty one.
+
+    Raises
+    ------
+    GraphError
+        If it is something else.
+    """
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError) as error:
+        raise GraphError(f"{field} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise GraphError(f"{field} is an object of JSON; found {type(found).__name__}")
+    return found
 
 
 def group_to_wire(group: GroupSpec) -> pb.GroupSpec:
@@ -82,7 +101,7 @@ def node_from_wire(message: pb.NodeSpec) -> NodeSpec:
         name=message.name,
         type=message.type,
         group=message.group or "main",
-        params=json.loads(message.params_json or "{}"),
+        params=object_of(message.params_json, "params_json"),
         inputs={port: tuple(streams.names) for port, streams in message.inputs.items()},
         overflow=cast('Literal["", "drop", "block"]', message.overflow),
         replicate=message.replicate or 1,
@@ -125,6 +144,6 @@ def graph_from_wire(message: pb.GraphSpec) -> GraphSpec:
         name=message.name,
         nodes={node.name: node_from_wire(node) for node in message.nodes},
         groups={group.name: group_from_wire(group) for group in message.groups},
-        metadata=json.loads(message.metadata_json or "{}"),
+        metadata=object_of(message.metadata_json, "metadata_json"),
         aliases=aliases_from_wire(message.aliases),
     )

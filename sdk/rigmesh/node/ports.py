@@ -52,6 +52,8 @@ class Output(Generic[C]):
         Samples of this epoch known to be lost before they came here.
     lane : Lane
         Held during every push; knows when what is pushed came in.
+    is_late : bool
+        Set by a node that catches up: what it pushes now is old, and waits for lossless readers.
     on_announce : callable or None
         Told of each description, before the targets are.
     """
@@ -66,6 +68,7 @@ class Output(Generic[C]):
         self.device_index: int | None = None
         self.is_ended = False
         self.overflow_blocks = False
+        self.is_late = False
         self.targets: list[Target] = []
         self.force_new_epoch = False
         self.on_announce: Callable[[Output[C]], None] | None = None
@@ -181,7 +184,7 @@ class Output(Generic[C]):
     def restart(self, epoch: int) -> None:
         """Forget the last run; the next one begins with this epoch."""
         self.epoch, self.index, self.lost = epoch, 0, 0
-        self.is_ended = False
+        self.is_ended = self.is_late = False
         self._info = None
         self._n, self._is_markers = -1, False
         self._clock, self._has_own_clock = IDENTITY, False

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,25 +13,23 @@ from rigmesh.recording.captured import (
     COMMITTED,
     JOURNAL,
     MANIFEST,
-    VERSION,
+    RESERVE,
     CaptureState,
     EpochState,
+    make_folder,
+    piece_folder,
     read_manifest,
 )
-from rigmesh.recording.disk import Lock, as_recording_error, sync_folder, write_new
+from rigmesh.recording.disk import Lock, as_recording_error
 from rigmesh.recording.epochs import EpochWriter
 from rigmesh.recording.journal import Journal
-from rigmesh.recording.paths import capture_folder, check_target, earlier_recording, stream_key
-from rigmesh.streams import Cause, Chunk, Gap, StreamInfo, clock_id, local_clock
+from rigmesh.recording.paths import capture_folder, check_target, earlier_recording
+from rigmesh.streams import Cause, Chunk, StreamInfo, local_clock
 
 __all__ = ["Capture", "Produced"]
 
 Produced = Mapping[str, Mapping[int, tuple[int, int]]]
 """For each stream and epoch: index at which reading began, samples that exist at its end."""
-
-_RESERVE = "reserve"
-_RESERVE_BYTES = 256 * 2**10
-_MOST_PENDING = 10_000
 
 
 class Capture:
@@ -51,6 +45,8 @@ class Capture:
         The file to be made; the folder that holds everything until then.
     failure : RecordingError or None
         Why samples are not being stored at the moment.
+    is_paused : bool
+        Whether recording was paused when this was resumed; :meth:`pause` sets it, too.
     """
 
     def __init__(self, path: Path, lock: Lock, state: CaptureState, *, is_resumed: bool) -> None:
@@ -62,13 +58,18 @@ class Capture:
         self._journal = Journal(state.folder / JOURNAL, state.journal_end, self._fail)
         self._described = dict(state.described)
         self._numbers = {(e.stream, e.epoch): number for number, e in state.epochs.items()}
+        self._next_number = max(state.epochs, default=-1) + 1
         self._writers: dict[str, EpochWriter] = {}
         self._old: list[EpochWriter] = []
+        self._closed_bytes = 0
+        self.is_paused = state.is_paused
         for name, epochs in state.streams().items():
-            self._old += [EpochWriter(e) for e in epochs[:-1] if e.rows > e.committed]
+            self._old += [
+                EpochWriter(e, self._journal) for e in epochs[:-1] if e.rows > e.committed
+            ]
             for last in epochs[-1:]:
                 last.trim(last.rows)
-                self._writers[name] = EpochWriter(last)
+                self._writers[name] = EpochWriter(last, self._journal)
         if is_resumed:
             rows = [(writer.number, writer.rows) for writer in self._writers.values()]
             self._journal.write("resumed", time=local_clock(), rows=rows)
@@ -105,29 +106,9 @@ class Capture:
         """
         check_target(path)
         folder = capture_folder(path)
-        manifest = {
-            "rigmesh_capture": VERSION,
-            "run_id": run_id,
-            "created": {
-                "utc": datetime.now(UTC).isoformat(),
-                "local_clock": local_clock(),
-                "clock_id": clock_id(),
-            },
-            "target": {"path": str(path), "format": fmt, "options": dict(options or {})},
-            "context": dict(context),
-        }
         with as_recording_error(f"cannot record into {folder}"):
-            new = folder.with_name(folder.name + ".new")
-            shutil.rmtree(new, ignore_errors=True)
-            new.mkdir()
-            write_new(new / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-            (new / JOURNAL).touch()
-            with (new / _RESERVE).open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
-            (new / "streams").mkdir()
-            sync_folder(new)
-            new.rename(folder)  # fails if somebody was faster, for then the folder is not empty
-            sync_folder(folder.parent)
+            wanted = {"path": str(path), "format": fmt, "options": dict(options or {})}
+            make_folder(folder, run_id, context, wanted)
             return cls._open(path, is_resumed=False)
 
     @classmethod
@@ -163,6 +144,41 @@ class Capture:
         """For each stream its last epoch, and the index of the sample that is expected next."""
         return {name: (w.epoch, w.next_index) for name, w in self._writers.items()}
 
+    @property
+    def written(self) -> int:
+        """Bytes in its files."""
+        writers = (*self._old, *self._writers.values())
+        return self._closed_bytes + self._journal.size + sum(writer.size for writer in writers)
+
+    def go_on_from(self, other: Capture) -> None:
+        """Expect of each stream the sample that `other` expects, also after a crash."""
+        for name, old in other._writers.items():
+            info, at = old.info, (old.epoch, old.next_index)
+            self._described[name] = info
+            self._writers[name] = self._writer_of(self._number_of(info, *at), info, *at)
+        self.commit()
+
+    def pause(self, entry: Mapping[str, Any], produced: Produced | None = None) -> None:
+        """End all epochs here; what comes after :meth:`unpause` goes into pieces of their own.
+
+        `entry` is a note of the kind ``pause``; `produced` is as for :meth:`account`, up to here.
+        """
+        self.account(produced or {})
+        for writer in self._writers.values():
+            writer.note_unstored(writer.next_index)
+            if not writer.is_over:
+                writer.is_over = True
+                self._journal.write("over", number=writer.number)
+        self._journal.write("note", entry=dict(entry))
+        self.is_paused = True
+        self.commit()
+
+    def unpause(self, entry: Mapping[str, Any]) -> None:
+        """Store samples again, and keep a note of the kind ``resume``."""
+        self._journal.write("note", entry=dict(entry))
+        self.is_paused = False
+        self.commit()
+
     def describe(self, info: StreamInfo) -> None:
         """Take note of a stream, so that it is in the recording even if no sample comes."""
         if self._described.get(info.name) != info:
@@ -182,7 +198,7 @@ class Capture:
         if info is None:
             raise StreamFormatError("a chunk is recorded with the description of its stream")
         writer = self._writers.get(info.name)
-        if writer is None or writer.epoch != chunk.epoch:
+        if writer is None or writer.epoch != chunk.epoch or writer.is_over:
             writer = self._begin_epoch(info, chunk)
         if chunk.index < writer.next_index:
             raise _out_of_order(chunk, info, writer)
@@ -191,8 +207,8 @@ class Capture:
                 chunk.check(writer.info)
             self._store(writer, chunk)
         else:
-            self._note_unstored(writer, writer.next_index)
-            self._note_gaps(writer, chunk)
+            writer.note_unstored(writer.next_index)
+            writer.note_gaps(chunk)
         writer.next_index = chunk.stop
         self._report()
 
@@ -231,13 +247,15 @@ class Capture:
         self._commit()
         self._report()
 
-    def finish(self, produced: Produced | None = None) -> None:
+    def finish(self, produced: Produced | None = None, reason: str = "") -> None:
         """Commit, say that the recording is complete, and close it.
 
         Parameters
         ----------
         produced : mapping
             As for :meth:`account`; without it nobody checks that nothing is missing.
+        reason : str
+            Why it ends before its time; then the verdict is ``FAILED``.
 
         Raises
         ------
@@ -247,11 +265,11 @@ class Capture:
         self.failure = None
         try:
             for writer in self._writers.values():
-                self._note_unstored(writer, writer.next_index)
+                writer.note_unstored(writer.next_index)
             self.account(produced or {})
             self.commit()
             # Only now: after a power cut it must not be here without the samples.
-            self._journal.write("closed", time=local_clock())
+            self._journal.write("closed", time=local_clock(), reason=reason)
             self.commit()
         finally:
             self.close()
@@ -267,41 +285,55 @@ class Capture:
 
     def _begin_epoch(self, info: StreamInfo, chunk: Chunk) -> EpochWriter:
         old = self._writers.get(info.name)
-        if (info.name, chunk.epoch) in self._numbers and old is not None:
+        piece = 1
+        if old is not None and old.is_over and old.epoch == chunk.epoch:
+            piece = old.piece + 1
+        elif (info.name, chunk.epoch) in self._numbers and old is not None:
             raise _out_of_order(chunk, info, old)
-        self._described[info.name] = info
         # The reader began before what it was too slow for; other gaps have no indices.
         first = chunk.index - sum(g.count for g in chunk.gaps if g.cause is Cause.OVERRUN)
-        number = self._number_of(info, chunk.epoch, first)
-        folder = self.folder / "streams" / stream_key(info.name)
-        state = EpochState(number, info.name, chunk.epoch, first, info, folder)
+        if old is not None and piece > 1 and first < old.next_index:
+            raise _out_of_order(chunk, info, old)
+        self._described[info.name] = info
+        if piece > 1:
+            del self._numbers[info.name, chunk.epoch]
+        number = self._number_of(info, chunk.epoch, first, piece)
         if old is not None:
-            self._note_unstored(old, old.next_index)
+            old.note_unstored(old.next_index)
             self._old.append(old)
-        self._writers[info.name] = writer = EpochWriter(state)
+        writer = self._writer_of(number, info, chunk.epoch, first, piece)
+        self._writers[info.name] = writer
         # From here on a restarted recorder knows where to begin.
         self._commit()
         return writer
 
-    def _number_of(self, info: StreamInfo, epoch: int, first_index: int) -> int:
+    def _writer_of(
+        self, number: int, info: StreamInfo, epoch: int, first: int, piece: int = 1
+    ) -> EpochWriter:
+        folder = piece_folder(self.folder, info.name, piece)
+        state = EpochState(number, info.name, epoch, first, info, folder, piece=piece)
+        return EpochWriter(state, self._journal)
+
+    def _number_of(self, info: StreamInfo, epoch: int, first_index: int, piece: int = 1) -> int:
         """Return an epoch's number in this capture, which it may get only now."""
         number = self._numbers.get((info.name, epoch))
         if number is None:
-            number = max(self._numbers.values(), default=-1) + 1
+            number, self._next_number = self._next_number, self._next_number + 1
             self._numbers[info.name, epoch] = number
             self._journal.write(
-                "epoch", number=number, epoch=epoch, first_index=first_index, info=info.to_dict()
-            )
+                "epoch", number=number, epoch=epoch, first_index=first_index, piece=piece,
+                info=info.to_dict(),
+            )  # fmt: skip
         return number
 
     def _store(self, writer: EpochWriter, chunk: Chunk) -> None:
-        self._note_gaps(writer, chunk)
+        writer.note_gaps(chunk)
         unstored = writer.unstored
         if unstored and not self._journal.flush():
             writer.unstored += len(chunk)
             return
         before = self._journal.size
-        self._note_unstored(writer, chunk.index)
+        writer.note_unstored(chunk.index)
         try:
             writer.append(chunk)
         except OSError as error:
@@ -310,32 +342,6 @@ class Capture:
                 self._journal.take_back(before)
             writer.unstored = unstored + len(chunk)
             self._fail(error)
-
-    def _note_gaps(self, writer: EpochWriter, chunk: Chunk) -> None:
-        for gap in chunk.gaps:
-            self._note_gap(writer, gap)
-        if chunk.clock is writer.clock or chunk.clock == writer.clock or self._journal.is_choked:
-            return
-        writer.clock = model = chunk.clock
-        values = (model.offset, model.drift, model.reference, model.uncertainty)
-        self._journal.write("clock", number=writer.number, row=writer.rows, model=values)
-
-    def _note_gap(self, writer: EpochWriter, gap: Gap) -> None:
-        if self._journal.is_choked and gap.cause is not Cause.RESTART:
-            writer.unstored += gap.count  # keep the count at least
-            return
-        self._journal.write(
-            "gap", number=writer.number, row=writer.rows, cause=gap.cause.value, index=gap.index,
-            count=gap.count, duration=gap.duration, exact=gap.exact,
-        )  # fmt: skip
-
-    def _note_unstored(self, writer: EpochWriter, index: int) -> None:
-        """Note what the disk did not take as one gap before a sample."""
-        count, writer.unstored = writer.unstored, 0
-        if count:
-            rate = writer.info.sampling_rate
-            duration = count / rate if rate else 0.0
-            self._note_gap(writer, Gap(Cause.DISK, writer.epoch, index, count, duration))
 
     # --- the disk --------------------------------------------------------------------------
 
@@ -347,6 +353,7 @@ class Capture:
         for writer in grown:
             writer.mark_committed()
         for writer in self._old:
+            self._closed_bytes += writer.size
             writer.close()
         self._old.clear()
         if not any(writer.unstored for writer in self._writers.values()):
@@ -361,14 +368,14 @@ class Capture:
         except OSError as error:
             # The kernel may have dropped what it could not write: none of it can be trusted.
             writer.unstored += writer.roll_back()
-            self._note_unstored(writer, writer.next_index)
+            writer.note_unstored(writer.next_index)
             self._fail(error)
             return False
         return True
 
     def _fail(self, error: OSError) -> None:
         with contextlib.suppress(OSError):
-            (self.folder / _RESERVE).unlink(missing_ok=True)
+            (self.folder / RESERVE).unlink(missing_ok=True)
         if self.failure is None:
             self.failure = RecordingError(
                 f"{self.folder} takes no more samples: {error.strerror or error}. Those are noted "

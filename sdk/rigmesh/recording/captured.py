@@ -9,8 +9,11 @@
         streams/amp.signal/
             0.dat  0.stamps       epoch 0: samples; raw stamps, float64 s; both little-endian
             0.json  0.vhdr        what is in them, for people, NumPy and MNE
+            0.minmax64 …          extremes of so many samples each, made of them for browsing
         streams/paradigm.events/
             0.text                records: raw stamp (float64 s) and text (UTF-8)
+        streams/amp.signal/piece2/
+            0.dat  0.stamps       epoch 0 again, after a pause
 
 A row counts once it is whole in all its files. While somebody writes only what is committed
 counts, and so it does after a reboot: the rest of a file may then be zeros that nobody wrote.
@@ -19,16 +22,20 @@ counts, and so it does after a reboot: the rest of a file may then be zeros that
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rigmesh.errors import RecordingError
-from rigmesh.recording.disk import Lock, as_recording_error
+from rigmesh.recording.disk import Lock, as_recording_error, sync_folder, write_new
 from rigmesh.recording.framing import Records
 from rigmesh.recording.paths import stream_key
+from rigmesh.recording.pyramid import Segment, captured_levels
 from rigmesh.recording.recorded import (
     EpochRows,
     LocalStamps,
@@ -41,22 +48,29 @@ from rigmesh.recording.recorded import (
     missing_in,
 )
 from rigmesh.recording.rows import FlatRows, TextRows
-from rigmesh.streams import IDENTITY, Cause, ClockModel, Gap, StreamInfo, clock_id
+from rigmesh.streams import IDENTITY, Cause, ClockModel, Gap, StreamInfo, clock_id, local_clock
 
 __all__ = [
     "COMMIT",
     "COMMITTED",
     "JOURNAL",
     "MANIFEST",
+    "RESERVE",
     "VERSION",
     "CaptureState",
     "EpochState",
+    "make_folder",
+    "piece_folder",
     "read_manifest",
 ]
 
-VERSION = 1
+VERSION = 2
+_READABLE = (1, VERSION)
+"""Version 1 had no pieces; nothing else is different."""
 MANIFEST = "recording.json"
 JOURNAL = "journal.bin"
+RESERVE = "reserve"
+_RESERVE_BYTES = 256 * 2**10
 COMMIT = b"c"
 COMMITTED = struct.Struct("<IQ")
 """In a commit record, for each epoch that grew: its number in this capture, its rows."""
@@ -64,7 +78,17 @@ COMMITTED = struct.Struct("<IQ")
 
 @dataclass(slots=True)
 class EpochState:
-    """One epoch of one stream, as the journal and the files tell."""
+    """One epoch of one stream, as the journal and the files tell; a piece of it after a pause.
+
+    Attributes
+    ----------
+    piece : int
+        1, or more after a pause.
+    is_over : bool
+        Whether it ends here even if the epoch goes on: recording paused.
+    has_bins : bool
+        Whether its files of bins hold what was written: nobody synced them.
+    """
 
     number: int
     stream: str
@@ -78,6 +102,9 @@ class EpochState:
     produced: int | None = None
     gaps: list[RowGap] = field(default_factory=list)
     clocks: list[RowClock] = field(default_factory=list)
+    piece: int = 1
+    is_over: bool = False
+    has_bins: bool = True
 
     def file(self, suffix: str) -> Path:
         """Return one of its files."""
@@ -144,6 +171,7 @@ class CaptureState:
         self.described: dict[str, StreamInfo] = {}
         self.notes: list[dict[str, Any]] = []
         self.is_closed = False
+        self.reason = ""
         records = Records(folder / JOURNAL)
         with as_recording_error(f"cannot read {folder}"):
             for payload in records:
@@ -154,6 +182,8 @@ class CaptureState:
                 epoch.count_rows(only_committed=self.is_live or rebooted)
                 for epoch in self.epochs.values()
             )
+        for epoch in self.epochs.values():
+            epoch.has_bins = not rebooted
         self.journal_end = records.end
         self.damaged = records.damaged + (0 if (folder / JOURNAL).exists() else 1)
 
@@ -161,6 +191,12 @@ class CaptureState:
     def is_damaged(self) -> bool:
         """Whether something is not as it was written."""
         return bool(self.damaged or self.lost_rows)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing was to be recorded when it ended."""
+        kinds = [note["kind"] for note in self.notes if note.get("kind") in ("pause", "resume")]
+        return kinds[-1:] == ["pause"]
 
     def streams(self) -> dict[str, list[EpochState]]:
         """Return each stream's epochs, in order; also those of streams without samples."""
@@ -191,6 +227,8 @@ class CaptureState:
     def _flaws(self) -> Iterator[str]:
         if not self.is_closed and not self.is_live:
             yield "it was interrupted; all that was written until then is here"
+        if self.reason:
+            yield self.reason
         if self.lost_rows:
             yield f"{self.lost_rows} samples are gone that had been written"
         if self.damaged:
@@ -223,16 +261,17 @@ class CaptureState:
         elif kind == "epoch":
             info = StreamInfo.from_dict(record["info"])
             self.described[info.name] = info
-            folder = self.folder / "streams" / stream_key(info.name)
+            piece = record.get("piece", 1)
             self.epochs[record["number"]] = EpochState(
-                record["number"], info.name, record["epoch"], record["first_index"], info, folder
-            )
+                record["number"], info.name, record["epoch"], record["first_index"], info,
+                piece_folder(self.folder, info.name, piece), piece=piece,
+            )  # fmt: skip
         elif kind == "note":
             self.notes.append(record["entry"])
         elif kind == "closed":
-            self.is_closed = True
+            self.is_closed, self.reason = True, record.get("reason", "")
         elif kind == "resumed":
-            self.is_closed = False
+            self.is_closed, self.reason = False, ""
             for number, rows in record["rows"]:
                 if number in self.epochs:
                     self.epochs[number].trim(rows)
@@ -250,10 +289,46 @@ class CaptureState:
                 state.take_back(record["row"])
         elif kind == "clock":
             state.clocks.append(RowClock(record["row"], ClockModel(*record["model"])))
+        elif kind == "over":
+            state.is_over = True
         elif kind == "produced":
             # Who reads on after a restart begins to count anew; what was before is accounted for.
             counted = record["produced"] - record["begin"]
             state.produced = state.first_index + state.accounted + counted
+
+
+def make_folder(
+    folder: Path, run_id: str, context: Mapping[str, Any], target: Mapping[str, Any]
+) -> None:
+    """Make the folder of a capture; it appears with all it needs, or not at all."""
+    manifest = {
+        "rigmesh_capture": VERSION,
+        "run_id": run_id,
+        "created": {
+            "utc": datetime.now(UTC).isoformat(),
+            "local_clock": local_clock(),
+            "clock_id": clock_id(),
+        },
+        "target": dict(target),
+        "context": dict(context),
+    }
+    new = folder.with_name(folder.name + ".new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    write_new(new / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    (new / JOURNAL).touch()
+    with (new / RESERVE).open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+    (new / "streams").mkdir()
+    sync_folder(new)
+    new.rename(folder)  # fails if somebody was faster, for then the folder is not empty
+    sync_folder(folder.parent)
+
+
+def piece_folder(folder: Path, stream: str, piece: int) -> Path:
+    """Return where the files of a stream lie in a capture."""
+    found = folder / "streams" / stream_key(stream)
+    return found / f"piece{piece}" if piece > 1 else found
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -272,16 +347,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         version = manifest["rigmesh_capture"]
     except (ValueError, KeyError, TypeError) as error:
         raise RecordingError(f"{path} is not the manifest of a recording: {error!r}") from error
-    if version != VERSION:
+    if version not in _READABLE:
         raise RecordingError(
-            f"{folder} has the layout version {version}; this rigmesh reads {VERSION}. "
+            f"{folder} has the layout version {version}; this rigmesh reads up to {VERSION}. "
             "Use the version that recorded it"
         )
     return manifest
 
 
 def _part(key: str, info: StreamInfo, number: int, states: list[EpochState]) -> RecordedStream:
-    epochs, gaps, clocks = [], [], []
+    epochs, gaps, clocks, segments = [], [], [], []
     first_row = 0
     model = IDENTITY
     for state in states:
@@ -295,12 +370,15 @@ def _part(key: str, info: StreamInfo, number: int, states: list[EpochState]) -> 
             if clock != model:
                 clocks.append(RowClock(first_row + row, clock))
                 model = clock
+        levels = captured_levels(state.file, info, n) if state.has_bins else ()
+        segments.append(Segment(first_row, n, levels))
         first_row += n
     raw, data = _rows(info, states)
     stamps: Rows = LocalStamps(raw, clocks) if clocks else raw
     return RecordedStream(
-        key, info, number, data, stamps, raw, tuple(epochs), tuple(gaps), tuple(clocks)
-    )
+        key, info, number, data, stamps, raw, tuple(epochs), tuple(gaps), tuple(clocks),
+        tuple(segments),
+    )  # fmt: skip
 
 
 def _rows(info: StreamInfo, states: list[EpochState]) -> tuple[Rows, Rows]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rigmesh.errors import RecordingError, UnknownName
-from rigmesh.recording import hdf5
+from rigmesh.recording import hdf5, nwb, xdf
 from rigmesh.recording.captured import MANIFEST, CaptureState
 from rigmesh.recording.disk import as_recording_error
 from rigmesh.recording.paths import capture_folder, target_of
@@ -36,7 +36,7 @@ class Format(Protocol):
         """Open a file for reading."""
 
 
-_FORMATS: Mapping[str, Format] = {"hdf5": hdf5}
+_FORMATS: Mapping[str, Format] = {"hdf5": hdf5, "nwb": nwb, "xdf": xdf}
 
 
 def format_named(name: str) -> Format:

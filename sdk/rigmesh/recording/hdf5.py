@@ -6,6 +6,7 @@
     /journal                JSON texts: parameter changes, annotations
     /streams/<name>/        info, kind, sampling_rate, stype, channel_names, channel_units …
         data                (n, ...) samples, or texts
+        pyramid/<factor>    (n // factor, 2, n_channels) min and max of so many samples of a signal
         timestamps          (n,) local clock, s
         raw_timestamps      (n,) the stream's own clock, s; the same dataset if that is the local
         epochs, gaps        tables; `row` is that of the first sample after a gap
@@ -18,6 +19,8 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,14 @@ import numpy as np
 import numpy.typing as npt
 
 from rigmesh.errors import RecordingError
+from rigmesh.recording._hdf5_chunks import (
+    ChunkedRows,
+    ChunkedWriter,
+    chunk_shape,
+    compression_of,
+    threads,
+)
+from rigmesh.recording.pyramid import FACTORS, Level, PyramidBuilder, Segment, has_pyramid
 from rigmesh.recording.recorded import (
     TEXT_BYTES,
     EpochRows,
@@ -41,7 +52,6 @@ __all__ = ["open_file", "recognises", "write"]
 
 VERSION = 1
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_CHUNK_BYTES = 2**19
 _UNKNOWN = -1
 
 _EPOCHS = np.dtype(
@@ -84,14 +94,16 @@ def write(
     path : Path
         The file; it must not exist.
     options : mapping
-        ``compression``: whether to shuffle and gzip the samples.
+        ``compression``: ``none``; ``deflate``, with shuffle; ``auto``, the default: deflate where
+        it makes the first samples of a stream smaller by a tenth.
     progress : callable
         Called with the bytes of samples written since the last call.
     """
     import h5py
 
+    compression = compression_of(options.get("compression", "auto"))
     # The format of HDF5 1.8: any library reads it, and attributes may be longer than 64 kB.
-    with h5py.File(path, "x", libver=("v108", "v110")) as file:
+    with threads() as pool, h5py.File(path, "x", libver=("v108", "v110")) as file:
         context = recording.context
         file.attrs["rigmesh_recording"] = VERSION
         file.attrs["created"] = recording.created["utc"]
@@ -105,7 +117,8 @@ def write(
         file.create_dataset("journal", data=notes, shape=(len(notes),), dtype=h5py.string_dtype())
         streams = file.create_group("streams", track_order=True)
         for key, stream in recording.streams.items():
-            _write_stream(streams.create_group(key), stream, options, progress)
+            target = _Target(streams.create_group(key), compression, pool)
+            _write_stream(target, stream, progress)
 
 
 @contextlib.contextmanager
@@ -119,7 +132,7 @@ def open_file(path: Path) -> Iterator[Recording]:
     """
     import h5py
 
-    with h5py.File(path, "r") as file:
+    with threads() as pool, h5py.File(path, "r") as file:
         attributes = file.attrs
         if attributes["rigmesh_recording"] != VERSION:
             raise RecordingError(
@@ -137,7 +150,7 @@ def open_file(path: Path) -> Iterator[Recording]:
             },
             context=json.loads(attributes["context"]),
             notes=[json.loads(note) for note in file["journal"][:]],
-            streams={key: _read_stream(key, group) for key, group in file["streams"].items()},
+            streams={key: _read_stream(key, group, pool) for key, group in file["streams"].items()},
             verdict=attributes["verdict"],
         )
 
@@ -155,10 +168,55 @@ class _Texts:
         return [bytes(raw).decode("utf-8", "surrogateescape") for raw in self._dataset[wanted]]
 
 
-def _write_stream(
-    group: Any, stream: RecordedStream, options: Mapping[str, Any], progress: Callable[[int], None]
-) -> None:
-    info = stream.info
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where datasets are made, and how."""
+
+    group: Any
+    compression: str
+    pool: ThreadPoolExecutor
+
+    def write(
+        self, name: str, rows: Rows, dtype: str, sample_shape: tuple[int, ...] = ()
+    ) -> Iterator[npt.NDArray[Any]]:
+        """Write rows block by block, yielding each."""
+        kind = np.dtype(dtype).newbyteorder("<")
+        n = len(rows)
+        if not n:
+            self.group.create_dataset(name, (0, *sample_shape), kind)
+            return
+        chunks = chunk_shape(n, kind, sample_shape, is_divided=len(sample_shape) == 1)
+        writer = self._writer(name, (n, *sample_shape), kind, chunks)
+        row_bytes = kind.itemsize * int(np.prod(sample_shape, dtype=int))
+        for block in blocks(n, row_bytes, chunks[0]):
+            values = rows[block]
+            writer.append(values)
+            yield values
+        writer.finish()
+
+    @contextlib.contextmanager
+    def pyramid(self, stream: RecordedStream) -> Iterator[PyramidBuilder]:
+        """Return what makes the bins of a stream, which are written by the end."""
+        writers = []
+        kind = np.dtype(stream.info.dtype).newbyteorder("<")
+        for factor in FACTORS:
+            n = len(stream) // factor
+            if n:
+                shape = (2, *stream.info.sample_shape)
+                chunks = chunk_shape(n, kind, shape, is_divided=True)
+                writers.append(self._writer(f"pyramid/{factor}", (n, *shape), kind, chunks))
+        yield PyramidBuilder([writer.append for writer in writers])
+        for writer in writers:
+            writer.finish()
+
+    def _writer(
+        self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...]
+    ) -> ChunkedWriter:
+        return ChunkedWriter(self.group, name, shape, dtype, chunks, self.compression, self.pool)
+
+
+def _write_stream(target: _Target, stream: RecordedStream, progress: Callable[[int], None]) -> None:
+    group, info = target.group, stream.info
     group.attrs["info"] = json.dumps(info.to_dict())
     group.attrs["name"] = _storable(info.name)
     group.attrs["part"] = stream.part
@@ -171,47 +229,34 @@ def _write_stream(
         group.attrs["channel_names"] = [_storable(c.name) for c in info.channels]
         group.attrs["channel_units"] = [_storable(c.unit) for c in info.channels]
         group.attrs["channel_types"] = [_storable(c.type) for c in info.channels]
-    extra = {"shuffle": True, "compression": "gzip", "compression_opts": 1}
-    if not options.get("compression"):
-        extra = {}
     if info.dtype == "text":
         _write_texts(group, stream.data)
     else:
-        dtype = np.dtype(info.dtype).newbyteorder("<")
-        _write_rows(group, "data", stream.data, dtype, info.sample_shape, extra, progress)
-    _write_rows(group, "timestamps", stream.timestamps, np.dtype("<f8"), (), extra)
+        _write_samples(target, stream, progress)
+    _write_stamps(target, "timestamps", stream.timestamps)
     if stream.clocks:
-        raw = stream.raw_timestamps
-        _write_rows(group, "raw_timestamps", raw, np.dtype("<f8"), (), extra)
+        _write_stamps(target, "raw_timestamps", stream.raw_timestamps)
     else:
         group["raw_timestamps"] = group["timestamps"]
     for name, table in _tables(stream):
         group.create_dataset(name, data=table)
 
 
-def _write_rows(
-    group: Any,
-    name: str,
-    rows: Rows,
-    dtype: np.dtype[Any],
-    sample_shape: tuple[int, ...],
-    extra: Mapping[str, Any],
-    progress: Callable[[int], None] | None = None,
+def _write_samples(
+    target: _Target, stream: RecordedStream, progress: Callable[[int], None]
 ) -> None:
-    n = len(rows)
-    row_bytes = dtype.itemsize * int(np.prod(sample_shape, dtype=int))
-    if not n:
-        group.create_dataset(name, (0, *sample_shape), dtype)
-        return
-    chunk_rows = min(n, max(1, _CHUNK_BYTES // row_bytes))
-    dataset = group.create_dataset(
-        name, (n, *sample_shape), dtype, chunks=(chunk_rows, *sample_shape), **extra
-    )
-    for block in blocks(n, row_bytes, chunk_rows):
-        values = rows[block]
-        dataset[block] = values
-        if progress is not None:
+    info = stream.info
+    with contextlib.ExitStack() as stack:
+        builder = stack.enter_context(target.pyramid(stream)) if has_pyramid(info) else None
+        for values in target.write("data", stream.data, info.dtype, info.sample_shape):
+            if builder is not None:
+                builder.add(values)
             progress(values.nbytes)
+
+
+def _write_stamps(target: _Target, name: str, stamps: Rows) -> None:
+    for _ in target.write(name, stamps, "float64"):
+        pass
 
 
 def _write_texts(group: Any, texts: Rows) -> None:
@@ -252,18 +297,19 @@ def _tables(stream: RecordedStream) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     yield "clock", np.array(clocks, _CLOCK)
 
 
-def _read_stream(key: str, group: Any) -> RecordedStream:
+def _read_stream(key: str, group: Any, pool: ThreadPoolExecutor) -> RecordedStream:
     info = StreamInfo.from_json(group.attrs["info"])
-    data: Rows = group["data"]
     if info.dtype == "text":
-        data = _Texts(group["bytes"] if "bytes" in group else group["data"])
+        data: Rows = _Texts(group["bytes"] if "bytes" in group else group["data"])
+    else:
+        data = _rows(group["data"], pool)
     return RecordedStream(
         key=key,
         info=info,
         part=int(group.attrs["part"]),
         data=data,
-        timestamps=group["timestamps"],
-        raw_timestamps=group["raw_timestamps"],
+        timestamps=_rows(group["timestamps"], pool),
+        raw_timestamps=_rows(group["raw_timestamps"], pool),
         epochs=tuple(
             EpochRows(
                 epoch, first_row, n, index, None if produced == _UNKNOWN else produced, missing
@@ -277,7 +323,20 @@ def _read_stream(key: str, group: Any) -> RecordedStream:
         clocks=tuple(
             RowClock(row, ClockModel(*model)) for row, *model in group["clock"][:].tolist()
         ),
+        pyramid=(Segment(0, len(data), _levels(group, pool)),),
     )
+
+
+def _rows(dataset: Any, pool: ThreadPoolExecutor) -> Rows:
+    return ChunkedRows(dataset, pool) if ChunkedRows.can_read(dataset) else dataset
+
+
+def _levels(group: Any, pool: ThreadPoolExecutor) -> tuple[Level, ...]:
+    found = []
+    for name, dataset in group.get("pyramid", {}).items():
+        rows = _rows(dataset, pool)
+        found.append(Level(int(name), len(rows), rows.__getitem__))
+    return tuple(sorted(found, key=lambda level: level.factor))
 
 
 def _storable(text: str) -> str:

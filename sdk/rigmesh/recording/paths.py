@@ -37,11 +37,12 @@ def resolve_path(template: str, root: str, context: Mapping[str, Any]) -> Path:
     Parameters
     ----------
     template : str
-        May contain ``{date}``, ``{time}``, ``{run}`` and the keys of ``context["metadata"]``.
+        May contain ``{date}``, ``{time}``, ``{run}``, ``{part}`` and the keys of
+        ``context["metadata"]``.
     root : str
         Folder that the file must lie in; empty for anywhere.
     context : mapping
-        Of the run: ``started`` (seconds since 1970), ``run_id``, ``metadata``.
+        Of the run: ``started`` (seconds since 1970), ``run_id``, ``metadata``, ``part``.
 
     Raises
     ------
@@ -134,6 +135,7 @@ def _fill(template: str, context: Mapping[str, Any]) -> str:
         "date": time.strftime("%Y-%m-%d", started),
         "time": time.strftime("%H-%M-%S", started),
         "run": context.get("run_id", "run"),
+        "part": context.get("part", 1),
     }
 
     def value(match: re.Match[str]) -> str:

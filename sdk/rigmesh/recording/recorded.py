@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rigmesh.errors import StreamFormatError
+from rigmesh.recording.pyramid import Envelope, Segment, envelope_of, has_pyramid
 from rigmesh.streams import Cause, ClockModel, Gap, StreamInfo
 
 __all__ = [
@@ -114,6 +116,8 @@ class RecordedStream:
         In order.
     clocks : tuple of RowClock
         How raw stamps map onto the local clock; none if they are the same.
+    pyramid : tuple of Segment
+        What :meth:`envelope` need not look for in the samples.
     """
 
     key: str
@@ -125,6 +129,7 @@ class RecordedStream:
     epochs: tuple[EpochRows, ...] = ()
     gaps: tuple[RowGap, ...] = ()
     clocks: tuple[RowClock, ...] = ()
+    pyramid: tuple[Segment, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -142,6 +147,35 @@ class RecordedStream:
         return sum(
             found.gap.duration or (found.gap.count / rate if rate else 0.0) for found in self.gaps
         )
+
+    def envelope(self, start: int, stop: int, n_pixels: int) -> Envelope:
+        """Return the least and greatest values of rows, to draw a signal of any length.
+
+        Parameters
+        ----------
+        start, stop : int
+            Rows, taken as those of a slice.
+        n_pixels : int
+            How many bins are wanted; fewer come if there are fewer rows.
+
+        Raises
+        ------
+        StreamFormatError
+            If it is no signal.
+
+        Notes
+        -----
+        Of many rows the bins begin where bins of the recording's pyramid do, and differ in length
+        by as much as those. It reads at most 16 of them for each pixel, however many rows it is.
+        """
+        if not has_pyramid(self.info):
+            raise StreamFormatError(f"{self.info.name}: {self.info.kind} have no envelope")
+        if n_pixels < 1:
+            raise ValueError(f"an envelope of {n_pixels} pixels was asked for; it has at least 1")
+        first, last, _ = slice(start, stop).indices(len(self))
+        segments = self.pyramid or (Segment(0, len(self)),)
+        wanted = slice(first, max(first, last))
+        return envelope_of(self.data.__getitem__, self.info, segments, wanted, n_pixels)
 
 
 @dataclass(frozen=True, slots=True)

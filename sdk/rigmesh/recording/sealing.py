@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from rigmesh.recording.formats import format_named, open_recording
 from rigmesh.recording.paths import capture_folder, part_file, target_of
 from rigmesh.recording.recorded import Recording, Rows, blocks
 
-__all__ = ["Progress", "recover", "seal"]
+__all__ = ["Progress", "recover", "seal", "write_file"]
 
 Progress = Callable[[int, int], None]
 """Told the bytes of samples done, and those in all; each is written, and read again."""
@@ -134,13 +134,46 @@ def _is_published(state: CaptureState, target: Path) -> bool:
 def _make(state: CaptureState, target: Path, progress: Progress | None) -> None:
     recording = state.recording()
     wanted = state.manifest["target"]
-    fmt = format_named(wanted["format"])
+    part_file(target).unlink(missing_ok=True)
+    _check_room(recording, target)
+    write_file(recording, target, wanted["format"], wanted["options"], progress)
+
+
+def write_file(
+    recording: Recording,
+    target: Path,
+    format_name: str,
+    options: Mapping[str, Any],
+    progress: Progress | None = None,
+) -> None:
+    """Write a recording into a new file, which gets its name once it is on the disk and the same.
+
+    Parameters
+    ----------
+    recording : Recording
+        What to write.
+    target : Path
+        The file.
+    format_name : str
+        Name of its format.
+    options : mapping
+        How to write it.
+    progress : callable
+        Told how far it is.
+
+    Raises
+    ------
+    RecordingError
+        If the file does not hold what the recording does.
+    FileExistsError
+        If the file's name is taken by then.
+    """
+    fmt = format_named(format_name)
     part = part_file(target)
     part.unlink(missing_ok=True)
     steps = _Steps(recording, progress)
-    _check_room(recording, target)
     try:
-        fmt.write(recording, part, wanted["options"], steps.add)
+        fmt.write(recording, part, options, steps.add)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         with fmt.open_file(part) as copy:

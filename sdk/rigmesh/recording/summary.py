@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rigmesh.recording.disk import as_recording_error, publish, write_new
 from rigmesh.recording.formats import open_recording
+from rigmesh.recording.paths import part_file
 from rigmesh.recording.recorded import RecordedStream, missing_in
 
-__all__ = ["EpochInfo", "RecordingInfo", "StreamSummary", "read_info"]
+__all__ = [
+    "EpochInfo",
+    "RecordingInfo",
+    "StreamSummary",
+    "read_info",
+    "record_file",
+    "write_record",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,10 @@ class StreamSummary:
     duration : float
         From the first stamp to the last, in seconds.
     epochs : tuple of EpochInfo
-        In order.
+        In order; an epoch once more after each pause.
+    clock : tuple of float
+        The last clock model (offset, drift, reference, uncertainty); empty if the stamps are those
+        of the local clock.
     """
 
     name: str
@@ -59,6 +72,7 @@ class StreamSummary:
     missing: int
     duration: float
     epochs: tuple[EpochInfo, ...]
+    clock: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,10 @@ class RecordingInfo:
         Parameter changes and annotations.
     streams : tuple of StreamSummary
         By name.
+    context : mapping
+        The graph, parameters and versions of the run.
+    notes : tuple of mapping
+        Each with its ``kind`` and ``time``.
     """
 
     path: Path
@@ -90,6 +108,14 @@ class RecordingInfo:
     created: Mapping[str, Any]
     n_notes: int
     streams: tuple[StreamSummary, ...]
+    context: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def counters(self) -> Mapping[str, Any]:
+        """What the recorder counted, as it said at the end."""
+        told = [note for note in self.notes if note.get("kind") == "counters"]
+        return told[-1] if told else {}
 
     @property
     def is_ok(self) -> bool:
@@ -118,7 +144,43 @@ def read_info(path: Path | str) -> RecordingInfo:
             created=recording.created,
             n_notes=len(recording.notes),
             streams=tuple(_summary(stream) for stream in recording.streams.values()),
+            context=recording.context,
+            notes=tuple(recording.notes),
         )
+
+
+def record_file(path: Path) -> Path:
+    """Return the record beside a recording's file."""
+    return path.with_name(path.name + ".json")
+
+
+def write_record(path: Path) -> Path | None:
+    """Write what is known of a sealed recording beside its file, as JSON, for people and programs.
+
+    Everything in it is also in the file. What has its name already is never overwritten.
+
+    Returns
+    -------
+    Path or None
+        The record; None if there was a file of its name.
+
+    Raises
+    ------
+    RecordingError
+        If the recording cannot be read, or the disk refuses.
+    """
+    target = record_file(path)
+    told = {"rigmesh_record": 1, **read_info(path).to_dict(), "bytes": path.stat().st_size}
+    told["path"] = path.name
+    part = part_file(target)
+    with as_recording_error(f"cannot write {target}"):
+        try:
+            write_new(part, json.dumps(told, indent=1) + "\n")
+            publish(part, target)
+        except FileExistsError:
+            part.unlink(missing_ok=True)
+            return None
+    return target
 
 
 def _summary(stream: RecordedStream) -> StreamSummary:
@@ -137,4 +199,5 @@ def _summary(stream: RecordedStream) -> StreamSummary:
         epochs=tuple(
             EpochInfo(e.epoch, e.first_index, e.produced, e.n, e.missing) for e in stream.epochs
         ),
+        clock=astuple(stream.clocks[-1].model) if stream.clocks else (),
     )

@@ -356,6 +356,7 @@ class RelayReader:
         if jumped > told:
             gap = Gap(Cause.TRANSPORT, chunk.epoch, chunk.index, jumped - told)
             chunk.gaps = (*chunk.gaps, gap)
+        chunk.gaps = _merged(chunk.gaps)
         self._count_lost(chunk)
 
     def _count_lost(self, chunk: Chunk) -> None:
@@ -369,10 +370,19 @@ class RelayReader:
             return
         empty = empty_chunk(said.info)
         empty.index, empty.epoch, empty.clock = self._index, said.epoch, self.clock
-        empty.gaps = tuple(self._held)
+        empty.gaps = _merged(tuple(self._held))
         self._held.clear()
         self._count_lost(empty)
         self._ready.append(empty)
+
+
+def _merged(gaps: tuple[Gap, ...]) -> tuple[Gap, ...]:
+    """Make one gap of what one outage has cost: of the spool, unsent and sent, and of the ring."""
+    lost = [gap for gap in gaps if gap.cause is Cause.TRANSPORT]
+    if len(lost) < 2:
+        return gaps
+    whole = replace(lost[-1], count=sum(gap.count for gap in lost))
+    return (*(gap for gap in gaps if gap.cause is not Cause.TRANSPORT), whole)
 
 
 def empty_chunk(info: StreamInfo) -> Chunk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable
@@ -33,6 +34,8 @@ _LOOK_AROUND = 0.1
 """A waiting writer looks for dead readers this often, in seconds."""
 _SHORTEST, _LONGEST = 50e-6, 1e-3
 """Between two looks at the readers' cursors, in seconds."""
+_PATIENCE = 2.0
+"""A reader that takes nothing for so long is not waited for with what is late, in seconds."""
 
 
 def slot_lock(number: int) -> int:
@@ -101,6 +104,7 @@ class RingWriter:
         self._ring_bells: list[Callable[[], None]] = []
         self._readers_seen = 0
         self._slowest = first_index
+        self._given_up = -1
         self._closed = False
         self._words = self.ring.header.words
         sampled = self.ring if isinstance(self.ring, SampleRing) else None
@@ -162,6 +166,22 @@ class RingWriter:
                 self._look_at_readers()
         for ring_bell in self._ring_bells:
             ring_bell()
+
+    def send_late(self, chunk: Chunk, received: int = 0) -> None:
+        """Publish a chunk that is old already, as fast as lossless readers take it.
+
+        What an outage has held up comes in at once, and may be more than the ring holds. Half of it
+        is kept free, so that readers have time when what follows is not late any more. A reader
+        that hangs is not waited for, until it goes on.
+
+        Parameters
+        ----------
+        chunk, received
+            As for `send`.
+        """
+        # How many bytes texts take is not known before.
+        spare = self._capacity // 2 if self._arrays is not None else 0
+        self._send_with_patience(chunk, received, _PATIENCE, spare)
 
     def lose(self, gap: Gap) -> None:
         """Note samples that are missing before the next one sent."""
@@ -227,25 +247,33 @@ class RingWriter:
             chunk, self._slowest
         )
 
-    def _send_with_patience(self, chunk: Chunk, received: int) -> None:
+    def _send_with_patience(
+        self, chunk: Chunk, received: int, patience: float = math.inf, spare: int = 0
+    ) -> None:
         ring, step = self.ring, self.ring.patient_step
         for start in range(0, len(chunk), step):
             stamps = chunk.raw_timestamps[start : start + step]
             piece = type(chunk)(chunk.data[start : start + step], stamps)
-            self._wait_for_room(piece)
+            self._wait_for_room(piece, patience, spare)
             now = _now()
             ring.header.stamp(ring.written + len(piece), received or now, now)
             ring.write(piece)
             self._wake()
 
-    def _wait_for_room(self, piece: Chunk) -> None:
+    def _wait_for_room(self, piece: Chunk, patience: float, spare: int) -> None:
         # Cursors only grow, so a look at them is good until a reader comes.
         self._look_at_readers()
         pause = _SHORTEST
         bury_at = time.monotonic() + _LOOK_AROUND
-        while not self.ring.has_room(piece, self._slowest):
-            self._slowest = self._find_slowest()
-            if self.ring.has_room(piece, self._slowest) or self._stopping():
+        give_up_at = time.monotonic() + patience
+        while not self.ring.has_room(piece, self._slowest - spare):
+            before, self._slowest = self._slowest, self._find_slowest()
+            if self.ring.has_room(piece, self._slowest - spare) or self._stopping():
+                return
+            if self._slowest != before:
+                give_up_at = time.monotonic() + patience
+            elif self._slowest == self._given_up or time.monotonic() > give_up_at:
+                self._given_up = self._slowest
                 return
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST)

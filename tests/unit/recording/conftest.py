@@ -1,4 +1,4 @@
-"""Streams that carry their sample numbers, and processes that die."""
+"""Streams that carry their sample numbers, processes that die, and what must be left then."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
-from rigmesh.recording import Capture
-from rigmesh.streams import Chunk, Frames, Markers, Signal, StreamInfo
+from rigmesh.recording import Capture, open_recording
+from rigmesh.streams import Cause, Chunk, Frames, Gap, Markers, Signal, StreamInfo
 
 AMP = StreamInfo.signal(
     "amp.signal", channels=["n", "Cz"], sampling_rate=1000, dtype="int32", unit="uV"
 )
 EVENTS = StreamInfo.markers("box.events")
+FORMATS = {".h5": "hdf5", ".nwb": "nwb", ".xdf": "xdf"}
 
 
 class MakeChunk(Protocol):
@@ -61,7 +62,8 @@ def target(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def capture(target: Path) -> Iterator[Capture]:
-    made = Capture.create(target, "run-1", {"versions": {"rigmesh": "0.1.0"}})
+    context = {"versions": {"rigmesh": "0.1.0"}}
+    made = Capture.create(target, "run-1", context, FORMATS[target.suffix])
     yield made
     made.close()
 
@@ -103,3 +105,37 @@ def die_at() -> Callable[[int, Path], None]:
         sys.addaudithook(hook)
 
     return arm
+
+
+@pytest.fixture(scope="session")
+def make_finished(chunk: MakeChunk) -> Callable[[Path], Path]:
+    """Makes a finished capture of 30 samples in two epochs, a gap, and 5 events."""
+
+    def make(target: Path) -> Path:
+        capture = Capture.create(target, "run-1", {}, FORMATS[target.suffix])
+        capture.append(chunk(0, 10))
+        capture.append(chunk(15, 20, gaps=(Gap(Cause.OVERRUN, 0, 15, 5),)))
+        capture.append(chunk(0, 5, EVENTS))
+        capture.commit()
+        capture.append(chunk(0, 15, epoch=1))
+        capture.finish({"amp.signal": {0: (0, 20), 1: (0, 15)}, "box.events": {0: (0, 5)}})
+        return capture.folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def read_epochs() -> Callable[[Path], dict[tuple[str, int], list[Any]]]:
+    """Reads texts, or channel 0, of each epoch of a recording."""
+
+    def read(path: Path) -> dict[tuple[str, int], list[Any]]:
+        found = {}
+        with open_recording(path) as recording:
+            for stream in recording.streams.values():
+                for epoch in stream.epochs:
+                    rows = stream.data[epoch.first_row : epoch.first_row + epoch.n]
+                    is_text = isinstance(rows, list)
+                    found[stream.info.name, epoch.epoch] = rows if is_text else rows[:, 0].tolist()
+        return found
+
+    return read

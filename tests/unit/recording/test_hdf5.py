@@ -196,30 +196,6 @@ def test_long_and_odd_descriptions_are_kept(capture: Capture, target: Path) -> N
     assert stream.info == info
 
 
-def test_samples_can_be_compressed(target: Path, chunk: MakeChunk) -> None:
-    capture = Capture.create(target, "run-1", {}, "hdf5", {"compression": True})
-    capture.append(chunk(0, 50_000))
-    capture.finish()
-
-    with h5py.File(seal(capture)) as file:
-        data = file["streams/amp.signal/data"]
-        assert (data.compression, data.shuffle) == ("gzip", True)
-        assert data.id.get_storage_size() < data.nbytes / 4
-        assert data[:, 0].tolist() == list(range(50_000))
-
-
-def test_samples_are_not_compressed_unless_asked(
-    capture: Capture, target: Path, chunk: MakeChunk
-) -> None:
-    capture.append(chunk(0, 200_000))
-    capture.finish()
-
-    with h5py.File(seal(capture)) as file:
-        data = file["streams/amp.signal/data"]
-        assert data.compression is None
-        assert 2**17 <= np.prod(data.chunks) * data.dtype.itemsize <= 2**20
-
-
 @pytest.mark.parametrize("wanted", [slice(0, 5), slice(8, 25), slice(-3, None), slice(0, 30, 7)])
 def test_captured_and_sealed_rows_are_sliced_alike(
     capture: Capture, target: Path, chunk: MakeChunk, events: StreamInfo, wanted: slice

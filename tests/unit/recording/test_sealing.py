@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_the_capture_whole(
     capture.finish()
 
     def seal_without_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
         with pytest.raises(RecordingError, match="cannot seal"):
             seal(capture.folder)
 

@@ -1,0 +1,202 @@
+"""What people changed while a graph was recorded, made again at the same samples."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rigmesh.errors import NodeError, RigmeshError
+from rigmesh.node import Input, InputLink, NodeRunner, Output
+from rigmesh.node.live import call, write
+from rigmesh.streams import Chunk, ClockModel, Gap
+
+__all__ = ["Changes", "Link", "Note"]
+
+Note = Mapping[str, Any]
+
+_KINDS = ("parameters", "state", "command")
+
+
+@dataclass(slots=True)
+class Changes:
+    """The changes of one node, in order.
+
+    A note tells for each output the index from which on a change held. Of a regular output that
+    is the sample; what only gives events is changed at the time of the note, between samples. If
+    the note also tells how many samples each input had taken (``taken``), that is exact for any
+    node.
+
+    Parameters
+    ----------
+    runner : NodeRunner
+        The node.
+    pending : deque of mapping
+        Notes on the node that are still to come.
+    epochs : mapping of (str, int) to int
+        For each stream and epoch that is recorded, the index behind its last sample.
+    first : mapping of str to int
+        For each input, how many samples it had taken before the recording began.
+
+    Attributes
+    ----------
+    n_made : int
+        Changes made.
+    refused : list of str
+        Changes that this node does not take, in words.
+    n_by_time : int
+        Changes made at the time of their note, for want of an index.
+    """
+
+    runner: NodeRunner
+    pending: deque[Note]
+    epochs: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    first: dict[str, int] = field(default_factory=dict)
+    n_made: int = 0
+    n_by_time: int = 0
+    refused: list[str] = field(default_factory=list)
+    _taken: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, runner: NodeRunner, notes: Iterable[Note], epochs: Mapping[tuple[str, int], int]
+    ) -> Changes:
+        """Return those of one node among the notes of a recording."""
+        mine = [n for n in notes if n.get("kind") in _KINDS and n.get("node") == runner.name]
+        return cls(runner, deque(mine), epochs)
+
+    def hand(self, port: str, chunk: Chunk, link: Link) -> None:
+        """Hand a chunk on, in pieces where something changes."""
+        while self.pending and len(chunk):
+            n = self._before_next(port, chunk)
+            if not n:
+                self._make(self.pending.popleft())
+            elif n < len(chunk):
+                head, chunk = _cut(chunk, n)
+                self._count(port, n)
+                link.take(head)
+            else:
+                break
+        self._count(port, len(chunk))
+        link.take(chunk)
+
+    def _count(self, port: str, n: int) -> None:
+        self._taken[port] = self._taken.get(port, 0) + n
+
+    def _before_next(self, port: str, chunk: Chunk) -> int:
+        """Return how many samples can be handed on before it is looked again; 0: now it changes."""
+        note = self.pending[0]
+        taken = note.get("taken") or {}
+        if port in taken:
+            done = self._taken.get(port, 0) + self.first.get(port, 0)
+            return max(0, min(len(chunk), int(taken[port]) - done))
+        rate = chunk.info.sampling_rate if chunk.info is not None else 0.0
+        found = self._of_output(note) if rate else None
+        if found is None:
+            return int(np.searchsorted(chunk.timestamps, float(note["time"]), side="right"))
+        output, epoch, index = found
+        if output.epoch != epoch:
+            return len(chunk) if output.epoch < epoch else 0
+        if output.index >= index:
+            return 0
+        # As many as cannot lead too far, then one by one.
+        steps = int((index - output.index - 1) * rate / output.info.sampling_rate)
+        return min(len(chunk), max(1, steps))
+
+    def _of_output(self, note: Note) -> tuple[Output[Chunk], int, int] | None:
+        """Return a regular output, and the epoch and index from which on a note holds there."""
+        for output in self.runner.node.bound_outputs():
+            at = (note.get("effective") or {}).get(output.stream)
+            if at is None or not output.is_announced or not output.info.is_regular:
+                continue
+            epoch, index = int(at["epoch"]), int(at["index"])
+            if not index and (output.stream, epoch - 1) in self.epochs:
+                # The change itself began the epoch.
+                return output, epoch - 1, self.epochs[output.stream, epoch - 1]
+            return output, epoch, index
+        return None
+
+    def _make(self, note: Note) -> None:
+        runner, kind = self.runner, note["kind"]
+        if not note.get("taken") and self._of_output(note) is None:
+            self.n_by_time += 1
+        try:
+            if kind == "parameters":
+                runner.set_parameters(note["values"])
+            elif kind == "state":
+                write(runner, note["values"], note.get("writer", "clients"))
+            else:
+                call(runner, note["command"], note.get("arguments", {}))
+        except NodeError:
+            if runner.failure is not None:
+                raise
+            self.n_made += 1  # a command that failed did so when it was recorded, too
+        except RigmeshError as error:
+            self.refused.append(str(error))
+        else:
+            self.n_made += 1
+
+
+class Link:
+    """Brings the chunks of an output to an input, and changes the node on the way.
+
+    Parameters
+    ----------
+    runner : NodeRunner
+        The node.
+    port : str
+        Its input.
+    stream : str
+        The stream.
+    changes : Changes
+        Those of the node.
+    """
+
+    def __init__(self, runner: NodeRunner, port: str, stream: str, changes: Changes) -> None:
+        into: Input[Chunk] = runner.node.port(port)
+        self.take = runner.handler(port)
+        self._link = InputLink(stream)
+        into.links.append(self._link)
+        self._runner = runner
+        self._port = port
+        self._changes = changes
+        self._epoch: int | None = None
+
+    def announced(self, output: Output[Chunk]) -> None:
+        """Pass the description on."""
+        is_new = self._epoch is not None and output.epoch != self._epoch
+        self._epoch = output.epoch
+        self._runner.input_announced(self._link, output.info, new_epoch=is_new)
+
+    def deliver(self, chunk: Chunk) -> None:
+        """Hand a chunk on."""
+        if self._changes.pending:
+            self._changes.hand(self._port, chunk, self)
+        else:
+            self.take(chunk)
+
+    def lost(self, gap: Gap) -> None:
+        """Nothing to do: the next chunk carries the gap."""
+
+    def clock_changed(self, clock: ClockModel) -> None:
+        """Nothing to do: the next chunk carries the clock."""
+
+    def ended(self) -> None:
+        """Pass the end on."""
+        self._runner.input_ended(self._link)
+
+
+def _cut(chunk: Chunk, n: int) -> tuple[Chunk, Chunk]:
+    """Return the first samples of a chunk, with the gaps before them, and the others."""
+    parts = [
+        type(chunk)(
+            chunk.data[rows], chunk.raw_timestamps[rows], index=chunk.index + start,
+            epoch=chunk.epoch, gaps=() if start else chunk.gaps, clock=chunk.clock,
+            info=chunk.info,
+        )
+        for start, rows in ((0, slice(0, n)), (n, slice(n, None)))
+    ]  # fmt: skip
+    return parts[0], parts[1]
