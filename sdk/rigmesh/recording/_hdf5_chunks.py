@@ -6,6 +6,7 @@ make 50 MB/s of it, as much as one probe gives.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -21,12 +22,11 @@ import numpy.typing as npt
 
 from rigmesh.errors import RecordingError, UnknownName
 
-try:
-    from isal import isal_zlib as fast
-except ImportError:  # a tenth of the speed, but it makes the same kind of file
-    fast = zlib  # type: ignore[misc]
+fast: Any = zlib
+with contextlib.suppress(ImportError):  # without, a tenth of the speed, but the same kind of file
+    from isal import isal_zlib
 
-_DAMAGE: tuple[type[Exception], ...] = (zlib.error, fast.error)
+    fast = isal_zlib
 
 __all__ = ["ChunkedRows", "ChunkedWriter", "chunk_shape", "compression_of", "threads"]
 
@@ -313,7 +313,7 @@ class ChunkedRows:
             return self._read(offset)
         try:
             planes = np.frombuffer(fast.decompress(raw), np.uint8)
-        except _DAMAGE as error:
+        except (zlib.error, fast.error) as error:
             raise RecordingError(
                 f"{self._dataset.name}: rows from {offset[0]} on are damaged: {error}"
             ) from error
