@@ -183,10 +183,12 @@ class Trial:
 def _remove(path: Path) -> None:
     """Remove the recording of a trial, and what was left of one that failed."""
     from rigmesh.recording import capture_folder
+    from rigmesh.recording.summary import record_file
 
     if path.name.startswith(ASIDE):  # any other is not ours
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
+            record_file(path).unlink(missing_ok=True)
         shutil.rmtree(capture_folder(path), ignore_errors=True)
 
 
