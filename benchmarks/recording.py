@@ -215,22 +215,19 @@ def captures(megabytes: float, rounds: int, folder: Path) -> Iterator[str]:
                     if name == "capture":
                         found[names[-1]].append(bins(Path(where), n_channels))
         for name in names:
-            speed, cost = (statistics.median(values) for values in zip(*found[name], strict=True))
+            speed, cost = map(statistics.median, zip(*found[name], strict=True))
             pairs = list(zip(found[name], found["bare writer"], strict=True))
             faster = statistics.median(one[0] / other[0] for one, other in pairs)
             dearer = statistics.median(one[1] / other[1] for one, other in pairs)
-            yield (
-                f"| {n_channels} | {name} | {speed:.0f} | {faster:.0%} | {cost:.2f} | "
-                f"{dearer:.2f} |"
-            )
+            cells = f"{speed:.0f} | {faster:.0%} | {cost:.2f} | {dearer:.2f}"
+            yield f"| {n_channels} | {name} | {cells} |"
 
 
 # --- sealing -----------------------------------------------------------------------------------
 
 
 def make_capture(path: Path, second: Array, seconds: float, compression: str) -> Capture:
-    options = {"compression": compression}
-    capture = Capture.create(path, "bench", {}, "hdf5", options)
+    capture = Capture.create(path, "bench", {}, "hdf5", {"compression": compression})
     info, n = info_of(second.shape[1]), int(seconds * RATE)
     for at in range(0, n, PER_CHUNK):
         block = second[at % RATE : at % RATE + PER_CHUNK]
@@ -243,26 +240,27 @@ def make_capture(path: Path, second: Array, seconds: float, compression: str) ->
 
 
 def sealings(seconds: float, rounds: int, folder: Path) -> Iterator[str]:
-    yield "| channels | compression | MB/s | size |"
-    yield "|---|---|---:|---:|"
+    yield "| channels | compression | MB/s | CPU ms/MB | cores it got | size |"
+    yield "|---|---|" + 4 * "---:|"
     for n_channels in (SMALL, LARGE):
-        second = brain(n_channels)
-        span = seconds * SMALL / n_channels
+        second, span = brain(n_channels), seconds * SMALL / n_channels
         modes = ("none", "auto", "deflate")
-        speeds, sizes = {mode: list[float]() for mode in modes}, {}
+        took, sizes = {mode: list[tuple[float, float]]() for mode in modes}, {}
         for number in range(rounds):
             say(f"sealing: {n_channels} channels, round {number + 1}/{rounds}")
             for mode in modes:
                 capture = make_capture(folder / "sealed.h5", second, span, mode)
                 size = span * RATE * n_channels * 2 / MB
-                begin = time.perf_counter()
+                begin, cpu = time.perf_counter(), time.process_time()
                 path = seal(capture)
-                speeds[mode].append(size / (time.perf_counter() - begin))
+                wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
+                took[mode].append((wall / size, cpu / size))
                 sizes[mode] = path.stat().st_size / MB / size
                 path.unlink()
         for mode in modes:
-            speed = statistics.median(speeds[mode])
-            yield f"| {n_channels} | {mode} | {speed:.0f} | {sizes[mode]:.0%} |"
+            spent, computed = map(statistics.median, zip(*took[mode], strict=True))
+            cells = f"{1 / spent:.0f} | {1e3 * computed:.2f} | {computed / spent:.1f}"
+            yield f"| {n_channels} | {mode} | {cells} | {sizes[mode]:.0%} |"
 
 
 # --- chunks ------------------------------------------------------------------------------------

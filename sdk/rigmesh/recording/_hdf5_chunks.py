@@ -6,12 +6,9 @@ make 50 MB/s of it, as much as one probe gives.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import os
-import struct
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,12 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rigmesh.errors import RecordingError, UnknownName
-
-fast: Any = zlib
-with contextlib.suppress(ImportError):  # without, a tenth of the speed, but the same kind of file
-    from isal import isal_zlib
-
-    fast = isal_zlib
+from rigmesh.recording._hdf5_deflate import Shrinking, decode, encode, shrinking
 
 __all__ = ["ChunkedRows", "ChunkedWriter", "chunk_shape", "compression_of", "threads"]
 
@@ -39,12 +31,7 @@ _CHUNK_CHANNELS = 64
 _BAND_BYTES = 2**24
 _WAITING_BYTES = 2**24
 _LEAST_GAIN = 0.1
-
-_PLANE_GAIN = 0.05
-_TRIED, _TRIED_BYTES = 4, 2**12
-_HEAD, _TAIL = b"\x78\x01", b"\x01\x00\x00\xff\xff"
-_STORED = struct.Struct("<BHH")
-_MOST_STORED = 2**16 - 1
+_TRIED_EVERY = 8
 
 
 def compression_of(asked: object) -> str:
@@ -138,6 +125,8 @@ class ChunkedWriter:
         self._n_rest = 0
         self._row = 0
         self._waiting: deque[tuple[tuple[int, ...], Future[Any]]] = deque()
+        self._shrinking: dict[int, Shrinking] = {}
+        self._n_bands = 0
 
     def append(self, rows: Array) -> None:
         """Write the rows that follow; they must not change any more."""
@@ -185,10 +174,14 @@ class ChunkedWriter:
             self._create(band)
         middle = (0,) * len(self._shape[1:-1])
         for column in self._columns():
+            part = self._part(band, column)
+            if self._is_encoded and self._n_bands % _TRIED_EVERY == 0:
+                self._shrinking[column] = shrinking(part)
             offset = (self._row, *middle, column)[: len(self._shape)]
-            job = self._pool.submit(self._chunk, band, column, encoded=self._is_encoded)
+            job = self._pool.submit(self._chunk, part, self._shrinking.get(column))
             self._waiting.append((offset, job))
         self._row += len(band)
+        self._n_bands += 1
         self._drain(_WAITING_BYTES // (math.prod(self._chunks) * self._dtype.itemsize))
 
     def _create(self, band: Array) -> None:
@@ -207,7 +200,8 @@ class ChunkedWriter:
 
     def _pays(self, band: Array) -> bool:
         columns = self._columns()
-        tried = [self._chunk(band, c, encoded=True) for c in columns[:: len(columns) // 4 or 1]]
+        parts = [self._part(band, column) for column in columns[:: len(columns) // 4 or 1]]
+        tried = [self._chunk(part, shrinking(part)) for part in parts]
         size = math.prod((len(band), *self._chunks[1:])) * self._dtype.itemsize
         return sum(map(len, tried)) < (1 - _LEAST_GAIN) * size * len(tried)
 
@@ -217,15 +211,18 @@ class ChunkedWriter:
             return range(1)
         return range(0, self._shape[-1], self._chunks[-1])
 
-    def _chunk(self, band: Array, column: int, *, encoded: bool) -> Any:
-        """Return a whole chunk as bytes; what lies behind the rows or the columns is zero."""
+    def _part(self, band: Array, column: int) -> Array:
         part = band[..., column : column + self._chunks[-1]] if band.ndim > 1 else band
+        return part.astype(self._dtype, copy=False)
+
+    def _chunk(self, part: Array, shrinks: Shrinking | None) -> Any:
+        """Return a whole chunk as bytes; what lies behind the rows or the columns is zero."""
         if part.shape == self._chunks:
-            whole = _gathered(part.astype(self._dtype, copy=False))
+            whole = _gathered(part)
         else:
             whole = np.zeros(self._chunks, self._dtype)
             whole[tuple(map(slice, part.shape))] = part
-        return encode(whole) if encoded else whole
+        return whole if shrinks is None else encode(whole, shrinks)
 
     def _drain(self, n_waiting: int) -> None:
         while len(self._waiting) > n_waiting:
@@ -234,15 +231,15 @@ class ChunkedWriter:
 
 
 class ChunkedRows:
-    """Rows of a dataset that :class:`ChunkedWriter` has compressed.
+    """Rows of a dataset as :class:`ChunkedWriter` makes them.
 
-    Its first and its last chunks are decoded by the HDF5 library, so that a file which that would
+    Its first and its last chunks are read by the HDF5 library, so that a file which that would
     not read as we do is noticed.
 
     Parameters
     ----------
     dataset : h5py.Dataset
-        With the filters shuffle and deflate.
+        In chunks, with no filters but shuffle and deflate.
     pool : ThreadPoolExecutor
         Decodes.
     """
@@ -251,6 +248,7 @@ class ChunkedRows:
         self._dataset = dataset
         self._pool = pool
         self._chunks = dataset.chunks
+        self._is_encoded, self._is_shuffled = dataset.compression is not None, dataset.shuffle
         self._n_bands = math.ceil(dataset.shape[0] / dataset.chunks[0])
         self._kept: dict[tuple[int, ...], Array] = {}
         self.dtype, self.shape = dataset.dtype, dataset.shape
@@ -258,8 +256,10 @@ class ChunkedRows:
     @staticmethod
     def can_read(dataset: Any) -> bool:
         """Whether a dataset has the filters that are known here."""
-        n_filters = dataset.id.get_create_plist().get_nfilters()
-        return bool(dataset.compression == "gzip" and n_filters == 1 + bool(dataset.shuffle))
+        if not dataset.chunks or (dataset.shuffle and dataset.compression is None):
+            return False
+        n_filters = (dataset.compression == "gzip") + bool(dataset.shuffle)
+        return bool(dataset.id.get_create_plist().get_nfilters() == n_filters)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -278,6 +278,9 @@ class ChunkedRows:
         if not len(rows):
             return rows
         n = self._chunks[0]
+        if not self._is_encoded and len(rows) < n:
+            rows[...] = self._dataset[start:stop]  # which reads no more than that
+            return rows[::step]
         first, last = start // n, (stop - 1) // n
         inner = range(max(first, 1), min(last, self._n_bands - 2) + 1)
         chunks = [offset for band in inner for offset in self._offsets(band * n)]
@@ -308,24 +311,22 @@ class ChunkedRows:
         return chunk
 
     def _decoded(self, offset: tuple[int, ...]) -> Array:
-        skipped, raw = self._dataset.id.read_direct_chunk(offset)
+        try:
+            skipped, raw = self._dataset.id.read_direct_chunk(offset)
+        except (OSError, RuntimeError, MemoryError):  # nobody has written it
+            return self._read(offset)
         if skipped:  # filters that the library left out because they gained nothing
             return self._read(offset)
+        if not self._is_encoded:
+            same: Array = np.frombuffer(raw, self.dtype).reshape(self._chunks)
+            return same
         try:
-            planes = np.frombuffer(fast.decompress(raw), np.uint8)
-        except (zlib.error, fast.error) as error:
+            values = decode(raw, self.dtype, is_shuffled=self._is_shuffled)
+        except ValueError as error:
             raise RecordingError(
                 f"{self._dataset.name}: rows from {offset[0]} on are damaged: {error}"
             ) from error
-        values = planes
-        if self._dataset.shuffle:
-            planes = planes.reshape(self.dtype.itemsize, -1)
-            values = planes[-1].astype(f"<u{self.dtype.itemsize}")
-            for plane in planes[-2::-1]:
-                values <<= 8
-                values |= plane
-        chunk: Array = values.view(self.dtype).reshape(self._chunks)
-        return chunk
+        return values.reshape(self._chunks)
 
     def _read(self, offset: tuple[int, ...]) -> Array:
         """Read a chunk by the library's filters."""
@@ -343,43 +344,6 @@ def _gathered(part: Array) -> Array:
     runs = np.ascontiguousarray(part.view(f"V{part.shape[-1] * part.itemsize}"))
     whole: Array = runs.view(part.dtype)
     return whole
-
-
-def encode(values: Array) -> bytes:
-    """Return values as the HDF5 filters shuffle and deflate would.
-
-    Shuffling puts the first bytes of all values before all the second ones, and so on. The low
-    bytes of what was measured are noise, which does not get smaller, but slow: such bytes are
-    stored as they are, which deflate allows for.
-    """
-    whole = values.reshape(-1).view(f"<u{values.itemsize}")
-    planes = np.empty((values.itemsize, len(whole)), np.uint8)
-    for number, plane in enumerate(planes):
-        # Three times as fast as copying every second byte.
-        np.right_shift(whole, 8 * number, out=plane, casting="unsafe")
-    pieces: list[Any] = [_HEAD]
-    for plane in planes:
-        if _shrinks(plane):
-            encoder = fast.compressobj(1, fast.DEFLATED, -fast.MAX_WBITS)
-            pieces += [encoder.compress(plane.data), encoder.flush(fast.Z_FULL_FLUSH)]
-        else:
-            pieces += _stored(plane.data)
-    pieces += [_TAIL, fast.adler32(planes.data).to_bytes(4, "big")]
-    return b"".join(pieces)
-
-
-def _shrinks(plane: Array) -> bool:
-    """Whether a few samples of bytes get smaller."""
-    spots = np.linspace(0, max(0, len(plane) - _TRIED_BYTES), _TRIED, dtype=int).tolist()
-    tried = b"".join(plane[at : at + _TRIED_BYTES].data for at in spots)
-    return len(fast.compress(tried, 1)) < (1 - _PLANE_GAIN) * len(tried)
-
-
-def _stored(plane: memoryview) -> Iterator[Any]:
-    for at in range(0, len(plane), _MOST_STORED):
-        piece = plane[at : at + _MOST_STORED]
-        yield _STORED.pack(0, len(piece), len(piece) ^ _MOST_STORED)
-        yield piece
 
 
 def _power_of_two(most: int) -> int:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -248,10 +248,16 @@ def _write_samples(
     info = stream.info
     with contextlib.ExitStack() as stack:
         builder = stack.enter_context(target.pyramid(stream)) if has_pyramid(info) else None
+        beside = stack.enter_context(ThreadPoolExecutor(1, "rigmesh-pyramid"))
+        added: Future[None] | None = None
         for values in target.write("data", stream.data, info.dtype, info.sample_shape):
+            if added is not None:
+                added.result()
             if builder is not None:
-                builder.add(values)
+                added = beside.submit(builder.add, values)
             progress(values.nbytes)
+        if added is not None:
+            added.result()
 
 
 def _write_stamps(target: _Target, name: str, stamps: Rows) -> None:

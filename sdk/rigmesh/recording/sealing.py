@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rigmesh.errors import RecordingError
 from rigmesh.recording.capture import Capture
@@ -247,11 +248,17 @@ def _compare_rows(
     for block in blocks(len(rows), row_bytes):
         values, copied = rows[block], copy[block]
         if isinstance(values, np.ndarray):
-            # Bits, not numbers: NaN is not equal to itself.
-            values, copied = values.view(np.uint8), copied.view(np.uint8)
+            _check_same(f"{what}: shape", values.shape, copied.shape)
+            values, copied = _bits(values), _bits(copied)
         _check_same(f"{what} {block.start} to {block.stop}", values, copied)
         if done is not None:
             done(getattr(values, "nbytes", 0))
+
+
+def _bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return bits, not numbers, since NaN is not equal to itself; eight bytes at a time."""
+    flat = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    return flat.view(np.uint64) if len(flat) % 8 == 0 else flat
 
 
 def _check_same(what: str, recorded: Any, written: Any) -> None:
