@@ -154,7 +154,7 @@ def check_plot(path: Path) -> None:
     if path.suffix.lower() not in _FORMATS:
         raise GraphError(f"--plot {path}: a figure is {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}")
     if find_spec("matplotlib") is None:
-        raise Unsupported("--plot needs matplotlib: pip install 'rigmesh[demo]'")
+        raise Unsupported("--plot needs matplotlib: pip install 'rigmesh[plot]'")
 
 
 def plot(measured: Measurement, path: Path) -> None:
