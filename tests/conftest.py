@@ -22,7 +22,7 @@ pytest.register_assert_rewrite("rigmesh.transports.testing", "rigmesh.node.testi
 _WITHIN = 5.0
 """Seconds in which processes, threads and what they hold may end by themselves."""
 _OUR_THREADS = (
-    "timers", "source ", "receiver", "stream ", "open ", "counters", "clock ", "relay ",
+    "timers", "source ", "receiver", "stream ", "open ", "counters", "clock ", "relay ", "feed ",
 )  # fmt: skip
 _OUR_MEMORY = re.compile(r"(?:sem\.)?rigmesh-(\d+)\.(\d+)-")
 _ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")

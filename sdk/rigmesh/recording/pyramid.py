@@ -31,6 +31,7 @@ __all__ = [
     "captured_levels",
     "envelope_of",
     "has_pyramid",
+    "reduce_bins",
 ]
 
 Array = npt.NDArray[Any]
@@ -302,10 +303,15 @@ def _extremes(lows: Array, highs: Array, size: int) -> tuple[Array, Array]:
     return _reduce(least, lows, size), _reduce(greatest, highs, size)
 
 
+def reduce_bins(values: Array, size: int, *, greatest: bool) -> Array:
+    """Return the least or greatest values of each `size` rows; there are no more."""
+    return _reduce(_functions(values.dtype)[greatest], values, size)
+
+
 def _reduce(function: np.ufunc, values: Array, size: int) -> Array:
     bins, width = values.reshape(len(values) // size, size, *values.shape[1:]), values.shape[1]
     # Along short rows NumPy calls its loop for each of them: halve the bins by long ones first.
-    while 1 < width < _WIDE < width * size:
+    while 1 < width < _WIDE < width * size and size % 2 == 0:
         size //= 2
         bins = function(bins[:, :size], bins[:, size:])
     reduced: Array = function.reduce(bins, axis=1)

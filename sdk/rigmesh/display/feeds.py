@@ -1,0 +1,123 @@
+"""A thread that reads one stream, for as long as somebody looks."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from rigmesh.errors import RigmeshError, WaitTimeout
+from rigmesh.streams import Chunk, StreamInfo, local_clock
+
+__all__ = ["Feed", "Reader", "Sink"]
+
+_LOOK_AGAIN_AFTER = 0.5
+_PATIENCE = 0.2
+
+
+class Reader(Protocol):
+    """Something that gives the chunks of a stream."""
+
+    def read(self, timeout: float | None = None) -> Chunk | None:
+        """Return the next chunk, None when the stream is over; WaitTimeout if nothing comes."""
+
+    def close(self) -> None:
+        """Stop reading."""
+
+
+class Sink(Protocol):
+    """Takes what a feed reads, in the feed's thread."""
+
+    def describe(self, info: StreamInfo) -> None:
+        """Learn what follows; called again when the format changes."""
+
+    def take(self, chunk: Chunk) -> None:
+        """Take a chunk; its arrays are valid during the call only."""
+
+
+class Feed:
+    """Reads a stream into a sink until it is closed.
+
+    It waits for a stream that is not there yet, and for one that ended to begin again; a reader
+    that is too slow loses samples, is told, and nobody waits for it.
+
+    Parameters
+    ----------
+    name : str
+        The stream's, for people.
+    open_reader : callable
+        Returns a reader, or raises a RigmeshError while there is no stream.
+    sink : Sink
+        Where the chunks go.
+
+    Attributes
+    ----------
+    state : str
+        ``waiting``, ``live`` or ``over``.
+    error : str
+        Why it waits.
+    n_lost : int
+        Samples that this reader misses, whoever lost them.
+    """
+
+    def __init__(self, name: str, open_reader: Callable[[], Reader], sink: Sink) -> None:
+        self.name = name
+        self.sink = sink
+        self.state: Literal["waiting", "live", "over"] = "waiting"
+        self.error = ""
+        self.n_lost = 0
+        self._open = open_reader
+        self._info: StreamInfo | None = None
+        self._newest = math.nan
+        self._leave = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"feed {name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def info(self) -> StreamInfo | None:
+        """The stream's description, once something came."""
+        return self._info
+
+    @property
+    def age(self) -> float:
+        """How old the newest sample is, in seconds; NaN before the first."""
+        return local_clock() - self._newest
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._leave.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._leave.is_set():
+            try:
+                with contextlib.closing(self._open()) as reader:
+                    self._read(reader)
+            except RigmeshError as error:
+                self.state, self.error = "waiting", str(error)
+            self._leave.wait(_LOOK_AGAIN_AFTER)
+
+    def _read(self, reader: Reader) -> None:
+        while not self._leave.is_set():
+            try:
+                chunk = reader.read(_PATIENCE)
+            except WaitTimeout:
+                continue
+            if chunk is None:
+                self.state, self.error = "over", ""
+                return
+            self._hand_on(chunk)
+
+    def _hand_on(self, chunk: Chunk) -> None:
+        if chunk.info is not None and chunk.info is not self._info:
+            if self._info is None or chunk.info != self._info:
+                self.sink.describe(chunk.info)
+            self._info = chunk.info
+        if chunk.gaps:
+            self.n_lost += sum(gap.count for gap in chunk.gaps)
+        self.sink.take(chunk)
+        if len(chunk):
+            self._newest = float(chunk.timestamps[-1])
+        self.state, self.error = "live", ""
