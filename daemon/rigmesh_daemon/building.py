@@ -9,7 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rigmesh.errors import GraphError, NameTaken, RigmeshError, StateError, UnknownName
+from rigmesh.errors import (
+    GraphError,
+    NameTaken,
+    RigmeshError,
+    StateError,
+    UnknownName,
+    Unsupported,
+)
 from rigmesh.graph import NodeSpec, check_link, check_node, check_order, process_of, split_port
 from rigmesh.graph.spec import MAIN, GroupSpec
 from rigmesh.node.registry import NodeType
@@ -55,6 +62,11 @@ class Builder:
             raise NameTaken(f"there is a node {spec.name!r} already")
         group = state.group(spec.group)
         spec = check_node(spec, state.types)
+        if state.types[spec.type].is_window:
+            raise Unsupported(
+                f"{spec.type} is a window, which a client opens: Manager.create_node does, and "
+                "`rigmesh view`"
+            )
         inputs, spec = spec.inputs, replace(spec, inputs={})
         process_name = self._place(spec, group)
         process = await self.ensure_process(process_name, group)

@@ -21,10 +21,11 @@ def application() -> Iterator[object]:
 
 @pytest.fixture(autouse=True)
 def no_window_is_left(application: object) -> Iterator[None]:
-    """Close and delete what a test opened."""
+    """Close and delete what a test opened; pyqtgraph's own menus are not ours to delete."""
     yield
     for widget in QtWidgets.QApplication.topLevelWidgets():
-        widget.close()
-        widget.deleteLater()
+        if type(widget).__module__.startswith(("rigmesh.", "tests.")):
+            widget.close()
+            widget.deleteLater()
     QtWidgets.QApplication.sendPostedEvents(None, 52)  # DeferredDelete
     QtWidgets.QApplication.processEvents()

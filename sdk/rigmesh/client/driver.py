@@ -5,12 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from rigmesh.client.fleet import Fleet, Member
 from rigmesh.client.live import Latency, StateView, call_command, get_latencies
-from rigmesh.errors import StateError
+from rigmesh.client.node import NodeHandle
+from rigmesh.client.windows import WindowHandle, Windows
+from rigmesh.errors import StateError, UnknownName
 from rigmesh_proto.v1 import control_pb2 as pb
+
+if TYPE_CHECKING:
+    from rigmesh.client.host import Host
+    from rigmesh.client.manager import Manager
 
 __all__ = ["Driver"]
 
@@ -19,6 +25,7 @@ class Driver:
     """The part of a manager that works on what was made, by whoever."""
 
     _fleet: Fleet
+    _windows: Windows
 
     # --- looking -----------------------------------------------------------------------------
 
@@ -37,6 +44,37 @@ class Driver:
         request = pb.WatchRequest(logs=logs, status_every=status_every)
         with self._fleet.watch(request) as found:
             yield found
+
+    def node_types(
+        self, *, refresh: bool = False, host: Host | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """Return every node type by name: docs, ports, and the JSON schema of its parameters."""
+        member = self._fleet.named(host.name) if host is not None else self._fleet.local
+        return _types_of(member, refresh=refresh)
+
+    @property
+    def nodes(self) -> dict[str, NodeHandle]:
+        """The nodes of the graph by name."""
+        return {
+            node.spec.name: self._handle(node, member)
+            for member in self._fleet
+            for node in member.status().nodes
+        }
+
+    @property
+    def windows(self) -> dict[str, WindowHandle]:
+        """The windows of this manager by name."""
+        return dict(self._windows.handles)
+
+    def __getitem__(self, name: str) -> NodeHandle:
+        nodes = {**self.nodes, **self.windows}
+        if name not in nodes:
+            raise UnknownName.among("node", name, nodes)
+        return nodes[name]
+
+    def _handle(self, status: pb.NodeStatus, member: Member) -> NodeHandle:
+        inputs = [port["name"] for port in _types_of(member)[status.spec.type]["inputs"]]
+        return NodeHandle(cast("Manager", self), status, inputs)
 
     # --- running -----------------------------------------------------------------------------
 
@@ -138,3 +176,8 @@ class Driver:
     def latencies(self) -> list[Latency]:
         """Return how long chunks took to each node and over each ring, since the start."""
         return [found for each in self._fleet.call_all(get_latencies) for found in each]
+
+
+def _types_of(member: Member, *, refresh: bool = False) -> dict[str, dict[str, Any]]:
+    found = member.call(member.stub.ListNodeTypes, pb.ListNodeTypesRequest(refresh=refresh))
+    return {each["name"]: each for each in map(json.loads, found.types_json)}

@@ -17,7 +17,8 @@ from rigmesh.client.private import PrivateDaemon, find_socket
 from rigmesh.client.recording import Records
 from rigmesh.client.retry import PatientConnection, connect
 from rigmesh.client.session import Sessions
-from rigmesh.errors import DaemonUnavailable, RigmeshError, UnknownName, Unsupported
+from rigmesh.client.windows import Windows, window_type
+from rigmesh.errors import DaemonUnavailable, RigmeshError, Unsupported
 from rigmesh_proto.v1 import control_pb2 as pb
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Manager(Records, Driver):
             self._connection = connect(found, is_private=self._private is not None)
             self._sessions = Sessions(self._connection)
             self._fleet = Fleet(Member(self._connection))
+            self._windows = Windows(self)
             self.local = Host(self, self._fleet.local.name)
             for address in hosts:
                 self.add_host(address)
@@ -199,7 +201,7 @@ class Manager(Records, Driver):
         overflow: Literal["", "drop", "block"] = "",
         **parameters: Any,
     ) -> NodeHandle:
-        """Make a node.
+        """Make a node, or open a window.
 
         Parameters
         ----------
@@ -219,7 +221,17 @@ class Manager(Records, Driver):
         ------
         UnknownName, ParameterError, NameTaken
             If it cannot be made.
+        Unsupported
+            If there is no screen for a window.
+
+        Returns
+        -------
+        NodeHandle or WindowHandle
+            A window (``Oscilloscope``) opens on this machine and looks like a node, but is
+            none: no graph waits for it, or minds its end.
         """
+        if isinstance(type, str) and (window := window_type(type, self.node_types())):
+            return self._windows.open(window, name, parameters)
         group = host.name if isinstance(host, NodeGroup) else ""
         place = host.host if isinstance(host, NodeGroup) else host or self.local
         member = self._fleet.named(place.name)
@@ -242,32 +254,10 @@ class Manager(Records, Driver):
         return self._handle(member.create(spec), member)
 
     def remove_node(self, name: str) -> None:
-        """Take a node and its links away."""
+        """Take a node and its links away; close a window."""
+        if self._windows.remove(name):
+            return
         self._fleet.of(name).remove(name)
-
-    def node_types(
-        self, *, refresh: bool = False, host: Host | None = None
-    ) -> dict[str, dict[str, Any]]:
-        """Return every node type by name: docs, ports, and the JSON schema of its parameters."""
-        member = self._fleet.named(host.name) if host is not None else self._fleet.local
-        request = pb.ListNodeTypesRequest(refresh=refresh)
-        found = member.call(member.stub.ListNodeTypes, request)
-        return {t["name"]: t for t in map(json.loads, found.types_json)}
-
-    @property
-    def nodes(self) -> dict[str, NodeHandle]:
-        """The nodes of the graph by name."""
-        return {
-            node.spec.name: self._handle(node, member)
-            for member in self._fleet
-            for node in member.status().nodes
-        }
-
-    def __getitem__(self, name: str) -> NodeHandle:
-        nodes = self.nodes
-        if name not in nodes:
-            raise UnknownName.among("node", name, nodes)
-        return nodes[name]
 
     # --- links and parameters ----------------------------------------------------------------
 
@@ -281,12 +271,16 @@ class Manager(Records, Driver):
         GraphError
             If the input is taken, or the link closes a circle.
         """
+        if self._windows.link(output.stream, into.reference):
+            return
         member = self._fleet.of(into.reference.partition(".")[0])
         stream = self._fleet.bring(output.stream, member)
         member.call(member.stub.Connect, pb.ConnectRequest(stream=stream, input=into.reference))
 
     def disconnect(self, output: OutputHandle, into: InputHandle) -> None:
         """Undo a link."""
+        if self._windows.unlink(output.stream, into.reference):
+            return
         member = self._fleet.of(into.reference.partition(".")[0])
         stream = self._fleet.bring(output.stream, member)
         request = pb.DisconnectRequest(stream=stream, input=into.reference)
@@ -312,13 +306,13 @@ class Manager(Records, Driver):
         # Imported here: pydantic and jsonschema would double the time this module takes.
         from rigmesh.client.graphfile import load_into
 
-        load_into(self._fleet, path, settings or {}, self.add_host)
+        load_into(self._fleet, path, settings or {}, self.add_host, self._windows)
 
     def save(self, path: Path | str) -> None:
         """Write the graph as a file that `load` and ``rigmesh run`` take."""
         from rigmesh.client.graphfile import write_graph
 
-        write_graph(self._fleet, path)
+        write_graph(self._fleet, path, self._windows)
 
     # --- streams ----------------------------------------------------------------------------
 
@@ -340,6 +334,15 @@ class Manager(Records, Driver):
         self._readers = [r for r in self._readers if not r.is_closed] + [reader]
         return reader
 
+    def host_of(self, node: str) -> Host:
+        """Return the machine that a node runs on."""
+        return Host(self, self._fleet.of(node).name)
+
+    def where(self, stream: str) -> str:
+        """Return where a stream is read: its daemon's socket on this machine, or an address."""
+        member = self._fleet.of(stream.partition(".")[0])
+        return str(self._connection.socket) if member is self._fleet.local else member.address
+
     # --- the end -----------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -347,6 +350,7 @@ class Manager(Records, Driver):
         if self._closed:
             return
         self._closed = True
+        self._windows.close()
         for reader in self._readers:
             reader.close()
         try:
@@ -384,8 +388,3 @@ class Manager(Records, Driver):
         for member in self._fleet:
             if member is not self._fleet.local or self._private is None:
                 member.remove_mine()
-
-    def _handle(self, status: pb.NodeStatus, member: Member) -> NodeHandle:
-        types = self.node_types(host=Host(self, member.name))
-        inputs = [port["name"] for port in types[status.spec.type]["inputs"]]
-        return NodeHandle(self, status, inputs)

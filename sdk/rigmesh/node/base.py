@@ -90,6 +90,13 @@ class Node:
     channel_wise: ClassVar[bool] = False
     """Whether each channel is treated alike and by itself: replicas then run as one call over the
     stacked channels."""
+    is_window: ClassVar[bool] = False
+    """Whether it is only the declaration of a window, which clients open and no daemon runs."""
+    workers: ClassVar[dict[str, tuple[str, str]]] = {}
+    """Of a window: for an input the type of a node that computes what is shown, in a group of its
+    own, and the input that takes what it gives."""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Other names of the class, such as those it has in other software."""
     inputs: ClassVar[dict[str, Input[Any]]] = {}
     outputs: ClassVar[dict[str, Output[Any]]] = {}
 
@@ -100,7 +107,7 @@ class Node:
         for name, value in vars(cls).items():
             if isinstance(value, FieldInfo | StateField) and hasattr(Node, name):
                 raise TypeError(f"{cls.__name__}.{name} hides Node.{name}; choose another name")
-        if inspect.isabstract(cls) or cls.__name__.startswith("_"):
+        if inspect.isabstract(cls) or cls.__name__.startswith("_") or cls.is_window:
             return
         if cls.is_source() and cls.inputs:
             raise TypeError(f"{cls.__name__} has acquire() and inputs; a source has no inputs")

@@ -81,6 +81,13 @@ class NodeType:
         Whether it is a source that may be told to wait for slow readers.
     channel_wise : bool
         Whether replicas run as one call over the stacked channels.
+    is_window : bool
+        Whether it is a window, which clients open and no daemon runs.
+    aliases : tuple of str
+        Other names of the class.
+    workers : dict of str to (str, str)
+        Of a window: for an input the type of a node that computes for it, and the input that takes
+        what that gives.
     states : tuple of StateType
         What it publishes while it runs.
     commands : tuple of CommandType
@@ -98,6 +105,9 @@ class NodeType:
     detached: str = ""
     can_wait: bool = False
     channel_wise: bool = False
+    is_window: bool = False
+    aliases: tuple[str, ...] = ()
+    workers: dict[str, tuple[str, str]] = field(default_factory=dict)
     states: tuple[StateType, ...] = ()
     commands: tuple[CommandType, ...] = ()
     version: str = ""
@@ -140,6 +150,7 @@ class NodeType:
             known[side] = tuple(
                 PortType(**{**port, "kinds": tuple(port["kinds"])}) for port in known[side]
             )
+        known["aliases"] = tuple(known.get("aliases", ()))
         known["states"] = tuple(StateType(**each) for each in known.get("states", ()))
         known["commands"] = tuple(CommandType(**each) for each in known.get("commands", ()))
         return cls(**known)
@@ -160,6 +171,9 @@ def describe(cls: type[Node], name: str, version: str = "") -> NodeType:
         detached=cls.detached,
         can_wait=cls.can_wait,
         channel_wise=cls.channel_wise,
+        is_window=cls.is_window,
+        aliases=cls.aliases,
+        workers=cls.workers,
         states=tuple(
             StateType(name, each.write, each.doc, states.schema(name))
             for name, each in states.fields.items()
@@ -235,7 +249,7 @@ def find_type(name: str, known: Mapping[str, NodeType]) -> NodeType:
         return known[name]
     folded = name.lower()
     full = [t for key, t in known.items() if key.lower() == folded]
-    found = full or [t for key, t in known.items() if key.rpartition(".")[2].lower() == folded]
+    found = full or [t for t in known.values() if folded in _short_names(t)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -243,6 +257,10 @@ def find_type(name: str, known: Mapping[str, NodeType]) -> NodeType:
         raise GraphError(f"node type {name!r} may be any of {names}; write the full name")
     short = {key.rpartition(".")[2]: key for key in known}
     raise UnknownName.among("node type", name, [*known, *short] if "." not in name else known)
+
+
+def _short_names(type_: NodeType) -> set[str]:
+    return {type_.name.rpartition(".")[2].lower(), *(alias.lower() for alias in type_.aliases)}
 
 
 def _modules(entry: EntryPoint) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What all windows have: parameters that controls change, a tool bar, a line that tells the state."""
+"""What all windows have: parameters that controls change, tools, a line that tells the state."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ViewerWindow(QtWidgets.QWidget):
         column.addLayout(self.body, 1)
         column.addWidget(self._line)
         self.resize(900, 600)
-        self.setWindowTitle(self.settings.title or settings.name)
+        self._show_title()
 
         self._pause = self.add_action("Pause", "Space", "Let the picture stand still")
         self._pause.setCheckable(True)
@@ -79,6 +79,7 @@ class ViewerWindow(QtWidgets.QWidget):
         picture.triggered.connect(self._ask_where_to_save)
 
         self._timer = QtCore.QTimer(self)
+        self._timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._draw)
         self._status = QtCore.QTimer(self)
         self._status.setInterval(_STATUS_PERIOD_MS)
@@ -97,6 +98,10 @@ class ViewerWindow(QtWidgets.QWidget):
     def refresh(self) -> None:
         """Draw."""
         raise NotImplementedError
+
+    def worker_parameters(self) -> dict[str, Any]:
+        """Return the parameters of the node that computes for this window, if one does."""
+        return {}
 
     def applied(self, names: set[str]) -> None:
         """Learn which parameters have new values."""
@@ -133,7 +138,7 @@ class ViewerWindow(QtWidgets.QWidget):
         valid = type(self.settings).declared().validate({**self.settings.parameters, **parameters})
         self.settings.set_parameters(valid)
         if "title" in parameters:
-            self.setWindowTitle(self.settings.title or self.settings.name)
+            self._show_title()
         if "refresh_rate" in parameters and self._timer.isActive():
             self._timer.start(round(1000 / self.settings.refresh_rate))
         self._problem = ""
@@ -194,6 +199,9 @@ class ViewerWindow(QtWidgets.QWidget):
         self.feeds.clear()
         super().closeEvent(event)
         self.closed.emit()
+
+    def _show_title(self) -> None:
+        self.setWindowTitle(self.settings.title or self.settings.name)
 
     def _draw(self) -> None:
         if not self.is_paused:

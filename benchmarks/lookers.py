@@ -1,0 +1,127 @@
+"""What ten open windows cost who makes the data: how long a push takes, with and without them.
+
+``python -m benchmarks.lookers`` prints a table and writes it to ``benchmarks/results``. A source of
+64 channels pushes 1000 chunks a second; oscilloscopes come and go in turns of a few seconds, so
+that what else the machine does falls on both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from benchmarks.hop import machine
+
+from rigmesh.client import Manager
+from rigmesh.node import Node, Output, command, param
+from rigmesh.streams import Signal, StreamInfo, local_clock
+
+RATE = 1000
+N_CHANNELS = 64
+
+
+class Pusher(Node):
+    """Pushes a sample of 64 channels every millisecond, and times each push."""
+
+    signal = Output(Signal)
+
+    n_channels: int = param(default=N_CHANNELS, ge=1, doc="Number of channels.")
+
+    def prepare(self) -> None:
+        """Announce the channels."""
+        self.signal.announce(
+            StreamInfo.signal(
+                "pusher.signal", channels=self.n_channels, sampling_rate=RATE, dtype="float32"
+            )
+        )
+        self._took: list[int] = []
+
+    def acquire(self) -> Iterator[None]:
+        """Push until stopped."""
+        data = np.random.default_rng(1).standard_normal((RATE, 1, self.n_channels), np.float32)
+        due = local_clock()
+        number = 0
+        while self.wait_until(due):
+            chunk = Signal(data[number % RATE] * 50, np.array([local_clock()]))
+            begin = time.perf_counter_ns()
+            self.signal.push(chunk)
+            self._took.append(time.perf_counter_ns() - begin)
+            number += 1
+            due += 1 / RATE
+            yield
+
+    @command
+    def take(self) -> list[float]:
+        """Return how long each push since the last call took, in µs."""
+        took, self._took = self._took, []
+        return [value / 1000 for value in took]
+
+
+def measure(n_windows: int, seconds: float, rounds: int) -> dict[int, list[list[float]]]:
+    """Return how long pushes took, by the number of windows, round by round."""
+    found: dict[int, list[list[float]]] = {0: [], n_windows: []}
+    with Manager(private=True) as manager:
+        pusher = manager.create_node(Pusher)
+        windows = [manager.create_node("Oscilloscope", seconds=5) for _ in range(n_windows)]
+        manager.start_all()
+        for number in range(rounds):
+            for count in (0, n_windows) if number % 2 else (n_windows, 0):
+                shown = windows[:count]
+                for window in shown:
+                    window.input.connect(pusher.output)
+                time.sleep(2)
+                pusher.call("take")
+                time.sleep(seconds)
+                found[count].append(pusher.call("take"))
+                for window in shown:
+                    window.input.disconnect(pusher.output)
+                print(f"round {number + 1}/{rounds}: {count} windows", file=sys.stderr, flush=True)
+    return found
+
+
+def table(found: dict[int, list[list[float]]]) -> str:
+    """Return the table as Markdown: medians over the rounds, and ratios round by round."""
+    few, many = sorted(found)
+    lines = [
+        "| push | no window, µs | "
+        f"{many} windows, µs | ratio, median of rounds | least and greatest |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, percentile in (("p50", 50.0), ("p99", 99.0), ("p99.9", 99.9)):
+        without = [float(np.percentile(times, percentile)) for times in found[few]]
+        beside = [float(np.percentile(times, percentile)) for times in found[many]]
+        ratios = [b / a for a, b in zip(without, beside, strict=True)]
+        lines.append(
+            f"| {name} | {statistics.median(without):.1f} | {statistics.median(beside):.1f} | "
+            f"{statistics.median(ratios):.2f} | {min(ratios):.2f}, {max(ratios):.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print, and keep the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--windows", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=10.0, help="a turn takes")
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/lookers.md"))
+    arguments = parser.parse_args()
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    found = measure(arguments.windows, arguments.seconds, arguments.rounds)
+    text = (
+        f"# What windows cost who makes the data\n\n{machine()}\n\n64 channels, 1000 pushes a "
+        f"second; {arguments.rounds} turns of {arguments.seconds:g} s each with and without "
+        f"{arguments.windows} oscilloscopes (drawn offscreen, in one process).\n\n{table(found)}\n"
+    )
+    print(text)
+    arguments.output.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

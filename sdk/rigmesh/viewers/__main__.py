@@ -1,0 +1,7 @@
+"""``python -m rigmesh.viewers``: the process of a script's windows."""
+
+import sys
+
+from rigmesh.viewers.process import run_process
+
+sys.exit(run_process())
