@@ -5,9 +5,11 @@ sends 64 channels × 1 kHz of float32, 384 channels × 2 kHz of int16 and 10 tex
 of 10 ms, all with the number of the sample. In each round one of the two records:
 
 * ours: an ``lsl.Inlet`` for each stream and a ``record.XDFRecorder``, as `rigmesh record` makes
-  them: a daemon, a node group, and a companion process each for the inlets and the recorder. It
-  captures first and makes the file at the end.
-* LabRecorder: its program for the command line, which writes the file at once.
+  them: a daemon, a node group, and a companion process each for the inlets, which pull four times
+  a second, and the recorder. It captures first, on the disk twice a second, and makes the file at
+  the end.
+* LabRecorder: its program for the command line, which pulls twice a second and writes the file at
+  once, into the page cache.
 
 The CPU time is that of all processes of a recorder, asked of the kernel ten times a second.
 """
@@ -193,9 +195,13 @@ def sender() -> Iterator[Sender]:
 
 def by_us(path: Path, sender: Sender, seconds: float) -> tuple[Round, dict[str, int]]:
     with Manager(private=True) as manager:
-        recorder = manager.create_node("record.XDFRecorder", name="recorder", path=str(path))
+        recorder = manager.create_node(
+            "record.XDFRecorder", name="recorder", path=str(path), commit_interval=0.5
+        )
         for name, (_, _, form) in STREAMS.items():
-            inlet = manager.create_node("lsl.Inlet", name=name, stream=name, timeout=30)
+            inlet = manager.create_node(
+                "lsl.Inlet", name=name, stream=name, timeout=30, interval=0.25
+            )
             recorder.input.connect(inlet.markers if form == "string" else inlet.signal)
         manager.start_all()
         daemon = next(

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 from rigmesh.errors import RecordingError, StateError
 from rigmesh.graph.spec import GroupSpec
 from rigmesh.node import Input, MegaBytes, Node, Seconds, command, param, state
-from rigmesh.recording.formats import format_named
+from rigmesh.recording.linking import LINK, data_folder
+from rigmesh.recording.sealing import can_link
 from rigmesh.streams import Chunk, Frames, Markers, Signal
 from rigmesh_nodes._recorder_ledger import BANDS, Ledger
 from rigmesh_nodes._recorder_parts import Parts
@@ -46,7 +47,7 @@ class Recorder(Node):
     seal: Literal["now", "later", "link"] = param(
         default="now",
         doc="Make the file when the run ends, or later by `rigmesh recover`; link: make one that "
-        "refers to the captured samples instead of holding them, where the format can.",
+        "refers to the captured samples, which stay beside it in PATH.data (HDF5 only).",
     )
     wait_sealed: bool = param(
         default=True,
@@ -112,18 +113,21 @@ class Recorder(Node):
         self._opened_at = self._part_since = self.runtime.now
         self._learn_links()
         self._required = required_streams(self.require, self._links)
-        if self.seal == "link" and not hasattr(format_named(self.file_format), "write_linked"):
-            raise RecordingError(
-                f"{type(self).__name__}: seal: link asks for a file that refers to the captured "
-                f"samples, and {self.file_format} has none that goes with its samples wherever it "
-                "is moved; use now or later"
-            )
+        options = dict(self.format_options())
+        if self.seal == "link":
+            if not can_link(self.file_format):
+                raise RecordingError(
+                    f"{type(self).__name__}: seal: link asks for a file that refers to the "
+                    f"captured samples, which {self.file_format} cannot; use now or later, or an "
+                    "HDF5Recorder"
+                )
+            options[LINK] = True
         context = self.runtime.context
         run_id = str(context.get("run_id") or uuid.uuid4().hex)
         root = self.runtime.recording_root
         session = Session(
             Parts(self.path, root, context, run_id, self.metadata),
-            (self.file_format, self.format_options()),
+            (self.file_format, options),
             self.streams,
             self._ledger,
             None if self.seal == "later" else self._sealer,
@@ -138,6 +142,11 @@ class Recorder(Node):
                 self._links[stream].start_epoch, self._links[stream].start = position
         self._disk = DiskWatch(session.path.parent)
         if not session.is_open:
+            if LINK in options and data_folder(session.path).exists():
+                raise RecordingError(
+                    f"{data_folder(session.path)} exists, where the samples are to stay; move it "
+                    "away, or choose another path"
+                )
             self._disk.check(1e6 * max(self.min_free, self.stop_before))
         self._session = session
 

@@ -19,16 +19,19 @@ __all__ = ["Changes", "Link", "Note"]
 Note = Mapping[str, Any]
 
 _KINDS = ("parameters", "state", "command")
+_NEAR = 1.0
+"""How long after its newest sample a node may be changed, in seconds."""
 
 
 @dataclass(slots=True)
 class Changes:
     """The changes of one node, in order.
 
-    A note tells for each output the index from which on a change held. Of a regular output that
-    is the sample; what only gives events is changed at the time of the note, between samples. If
-    the note also tells how many samples each input had taken (``taken``), that is exact for any
-    node.
+    A note tells how many samples each input had taken (``taken``): exact for any node, as long as
+    the recording has all that it took. It also tells for each output the index from which on the
+    change held: as good for a regular output, also in a recording that began in the middle. There,
+    what only gives events is changed after so many samples if that goes with the time of the note;
+    else, and where a note does not tell, at that time, between samples.
 
     Parameters
     ----------
@@ -38,11 +41,13 @@ class Changes:
         Notes on the node that are still to come.
     epochs : mapping of (str, int) to int
         For each stream and epoch that is recorded, the index behind its last sample.
-    first : mapping of str to int
-        For each input, how many samples it had taken before the recording began.
 
     Attributes
     ----------
+    first : dict of str to int
+        For each input, the index of the first sample in the recording.
+    is_whole : bool
+        Whether the recording has the inputs from their first sample on.
     n_made : int
         Changes made.
     refused : list of str
@@ -58,7 +63,9 @@ class Changes:
     n_made: int = 0
     n_by_time: int = 0
     refused: list[str] = field(default_factory=list)
+    is_whole: bool = True
     _taken: dict[str, int] = field(default_factory=dict)
+    _is_by_time: bool = False
 
     @classmethod
     def of(
@@ -83,18 +90,22 @@ class Changes:
         self._count(port, len(chunk))
         link.take(chunk)
 
+    def missed(self, port: str, n: int) -> None:
+        """Count samples that the node had taken, and only the recorder had not."""
+        self._count(port, n)
+
     def _count(self, port: str, n: int) -> None:
         self._taken[port] = self._taken.get(port, 0) + n
 
     def _before_next(self, port: str, chunk: Chunk) -> int:
         """Return how many samples can be handed on before it is looked again; 0: now it changes."""
         note = self.pending[0]
-        taken = note.get("taken") or {}
-        if port in taken:
-            done = self._taken.get(port, 0) + self.first.get(port, 0)
-            return max(0, min(len(chunk), int(taken[port]) - done))
         rate = chunk.info.sampling_rate if chunk.info is not None else 0.0
         found = self._of_output(note) if rate else None
+        left = self._left(note, port, chunk, rate, has_index=found is not None)
+        self._is_by_time = left is None and found is None
+        if left is not None:
+            return max(0, min(len(chunk), left))
         if found is None:
             return int(np.searchsorted(chunk.timestamps, float(note["time"]), side="right"))
         output, epoch, index = found
@@ -105,6 +116,20 @@ class Changes:
         # As many as cannot lead too far, then one by one.
         steps = int((index - output.index - 1) * rate / output.info.sampling_rate)
         return min(len(chunk), max(1, steps))
+
+    def _left(
+        self, note: Note, port: str, chunk: Chunk, rate: float, *, has_index: bool
+    ) -> int | None:
+        """Return how many samples are taken before a change, if that is known."""
+        taken = note.get("taken") or {}
+        if port not in taken:
+            return None
+        left = int(taken[port]) - self._taken.get(port, 0) - self.first.get(port, 0)
+        if not self.is_whole:
+            by_time = (float(note["time"]) - float(chunk.timestamps[0])) * rate
+            if has_index or not rate or abs(left - by_time) > _NEAR * rate:
+                return None
+        return left
 
     def _of_output(self, note: Note) -> tuple[Output[Chunk], int, int] | None:
         """Return a regular output, and the epoch and index from which on a note holds there."""
@@ -121,8 +146,7 @@ class Changes:
 
     def _make(self, note: Note) -> None:
         runner, kind = self.runner, note["kind"]
-        if not note.get("taken") and self._of_output(note) is None:
-            self.n_by_time += 1
+        self.n_by_time += self._is_by_time
         try:
             if kind == "parameters":
                 runner.set_parameters(note["values"])
@@ -164,16 +188,23 @@ class Link:
         self._port = port
         self._changes = changes
         self._epoch: int | None = None
+        self._next: int | None = None
 
     def announced(self, output: Output[Chunk]) -> None:
         """Pass the description on."""
         is_new = self._epoch is not None and output.epoch != self._epoch
+        if is_new:
+            self._next = output.index
         self._epoch = output.epoch
         self._runner.input_announced(self._link, output.info, new_epoch=is_new)
 
     def deliver(self, chunk: Chunk) -> None:
         """Hand a chunk on."""
         if self._changes.pending:
+            # Only what a recorder was too slow for is counted by the index, too.
+            if self._next is not None:
+                self._changes.missed(self._port, chunk.index - self._next)
+            self._next = chunk.stop
             self._changes.hand(self._port, chunk, self)
         else:
             self.take(chunk)

@@ -322,13 +322,16 @@ class _Run:
 
     def _number_from_the_middle(self) -> None:
         """Let what has one sample for each of its input's count like that, if it began later."""
+        is_whole = all(self._outputs[name].index == 0 for name in self._parts)
         for spec in self._plan.computed:
             runner = self._runners[spec.name]
-            taken = [(port, s) for port, streams in spec.inputs.items() for s in streams]
-            port, stream = taken[0]
-            source = self._outputs[stream]
-            self._changes[spec.name].first[port] = source.index
-            if len(taken) > 1 or not source.info.is_regular:
+            changes = self._changes[spec.name]
+            changes.is_whole = is_whole
+            inputs = [(port, s) for port, streams in spec.inputs.items() for s in streams]
+            for port, stream in inputs:
+                changes.first[port] = changes.first.get(port, 0) + self._outputs[stream].index
+            source = self._outputs[inputs[0][1]]
+            if len(inputs) > 1 or not source.info.is_regular:
                 continue
             for output in runner.node.bound_outputs():
                 if output.is_announced and output.info.sampling_rate == source.info.sampling_rate:

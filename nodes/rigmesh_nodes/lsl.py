@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,6 +29,7 @@ from rigmesh_nodes._lsl_search import (
     same_source,
 )
 from rigmesh_nodes._lsl_stamps import ClockKeeper, HoleFinder
+from rigmesh_nodes._lsl_texts import LONGEST, fields_of, runs, text_of
 from rigmesh_nodes._lsl_visible import LSLStream, visible_streams
 
 __all__ = ["Inlet", "LSLStream", "MarkerOutlet", "Outlet", "visible_streams"]
@@ -37,7 +37,6 @@ __all__ = ["Inlet", "LSLStream", "MarkerOutlet", "Outlet", "visible_streams"]
 _PULL = 0.2
 """The longest wait for a sample, and so for a stop, in seconds."""
 _CLOCK_PERIOD = 2.0
-_LONGEST_TEXT = 2**20
 
 
 class Inlet(Node):
@@ -71,6 +70,14 @@ class Inlet(Node):
         gt=0,
         le=3600,
         doc="How much liblsl keeps for us (of irregular streams, in hundreds of samples).",
+    )
+    interval: Seconds = param(
+        default=0.0,
+        ge=0,
+        le=1,
+        live=True,
+        doc="Take samples only so often: they come later, and cost less. 0: at once, as texts do.",
+        examples=["100 ms"],
     )
     recover: bool = param(
         default=True, doc="Wait for a lost stream to come back; otherwise the node fails."
@@ -180,7 +187,8 @@ class Inlet(Node):
         return self._connection
 
     def _receive(self) -> None:
-        data, stamps = self._connected.pull(_PULL)
+        connection, interval = self._connected, self.interval
+        data, stamps = connection.gather(interval) if interval else connection.pull(_PULL)
         self._look_at_clock()
         if not len(stamps):
             return
@@ -206,18 +214,18 @@ class Inlet(Node):
             if len(stamps):
                 self.signal.push(Signal(data, stamps))
             return
-        for row, stamp in zip(data, stamps, strict=True):
-            text = self._text(row)
-            if len(text.encode("utf-8", "surrogateescape")) > _LONGEST_TEXT:
-                self.log.warning("a text of more than %d bytes is not taken", _LONGEST_TEXT)
-                self.markers.lose(1, cause=Cause.TRANSPORT)
-            else:
-                self.markers.push(Markers.at([stamp], [text]))
+        texts = [text_of(row) for row in data]
+        passed = 0
+        for run in runs(texts):
+            self._refuse_texts(run.start - passed)
+            self.markers.push(Markers(texts[run], stamps[run]))
+            passed = run.stop
+        self._refuse_texts(len(texts) - passed)
 
-    def _text(self, row: npt.NDArray[np.object_]) -> str:
-        # Bytes that are no UTF-8 become surrogates, which all of rigmesh writes back as bytes.
-        texts = [raw.decode("utf-8", "surrogateescape") for raw in row]
-        return texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False)
+    def _refuse_texts(self, n: int) -> None:
+        if n:
+            self.log.warning("%d texts of more than %d bytes are not taken", n, LONGEST)
+            self.markers.lose(n, cause=Cause.TRANSPORT)
 
     def _look_at_clock(self) -> None:
         if local_clock() < self._clock_due:
@@ -301,19 +309,8 @@ class Outlet(Node):
         n_channels = self.stream.info.n_channels
         if n_channels == 1:
             return as_bytes(chunk.data)
-        flat: list[str] = []
-        for text in chunk.data:
-            try:
-                row = json.loads(text)
-            except ValueError:
-                row = None
-            if not isinstance(row, list) or len(row) != n_channels:
-                raise StreamFormatError(
-                    f"{self.stream.info.name} has {n_channels} channels, so each marker is "
-                    f"a JSON list of as many texts, not {text[:80]!r}"
-                )
-            flat += map(str, row)
-        return as_bytes(flat)
+        name = self.stream.info.name
+        return as_bytes([one for text in chunk.data for one in fields_of(text, n_channels, name)])
 
 
 class MarkerOutlet(Node):

@@ -38,7 +38,7 @@ GRAPH: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recording of 2 s, in whose middle the filter was changed."""
+    """A recording of 2 s, in whose middle the filter and the level of the events were changed."""
     path = tmp_path_factory.mktemp("recorded") / "session.h5"
     with Manager(private=True) as manager:
         source = manager.create_nodegroup("amp")
@@ -53,6 +53,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for _ in alpha.output.chunks(seconds=1):
             pass
         alpha.update(low=9, high=14)
+        for _ in alpha.output.chunks(seconds=0.3):
+            pass
+        events.update(level=1.5)
         for _ in alpha.output.chunks(seconds=1):
             pass
         manager.stop_all()
@@ -79,7 +82,8 @@ def test_the_recorded_graph_gives_the_recorded_results(cli: Cli, recording: Path
     n = next(s.n_samples for s in read_info(recording).streams if s.name == "events.events")
     assert n > 5
     assert f"{n}/{n} identical" in done.stdout
-    assert "1 change while it was recorded made again" in done.stdout
+    assert "2 changes while it was recorded made again" in done.stdout
+    assert "is not recorded" not in done.stdout + done.stderr
     assert "left out: recorder" in done.stdout
 
 

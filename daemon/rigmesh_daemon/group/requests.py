@@ -16,7 +16,7 @@ from rigmesh_daemon.group.counters import GroupCounters, latencies
 from rigmesh_daemon.group.nodes import GroupNodes, Reports
 from rigmesh_daemon.group.page import PageWriter
 from rigmesh_daemon.group.runtime import RunFacts
-from rigmesh_daemon.group.sharing import States, effective_json
+from rigmesh_daemon.group.sharing import States, effective_json, taken
 from rigmesh_daemon.group.subscription import RingAt
 from rigmesh_daemon.group.tuning import Quiet, keep_to_cpus, lock_memory, set_priority
 from rigmesh_proto.v1 import group_pb2
@@ -169,11 +169,12 @@ class Requests:
     def _do_set_params(self, request: group_pb2.SetParams) -> dict[str, Any]:
         runner = self.nodes.runner(request.node)
         values = json.loads(request.params_json)
-        effective = effective_json(runner.set_parameters(values))
+        with runner.lane:
+            effective, inputs = effective_json(runner.set_parameters(values)), taken(runner)
         self._reports.say(
             {
                 "kind": "parameters", "time": local_clock(), "node": request.node,
-                "values": values, "effective": effective,
+                "values": values, "effective": effective, "taken": inputs,
             }
         )  # fmt: skip
         return {"effective": effective, "params": dict(runner.node.parameters)}

@@ -15,7 +15,7 @@ from rigmesh.node.live import call, live_values, write
 from rigmesh.node.states import Writers
 from rigmesh.streams import local_clock
 
-__all__ = ["States", "effective_json"]
+__all__ = ["States", "effective_json", "taken"]
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +25,11 @@ Journal = Callable[[dict[str, Any]], None]
 def effective_json(effective: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
     """Return for each stream the epoch and index at which something took effect."""
     return {stream: {"epoch": e, "index": i} for stream, (e, i) in effective.items()}
+
+
+def taken(runner: NodeRunner) -> dict[str, int]:
+    """Return how many samples each input of a node has been handed; for who holds its lane."""
+    return {port: meter.delivered for port, meter in runner.meters.items()}
 
 
 class States:
@@ -79,11 +84,13 @@ class States:
             by_node.setdefault(node, {})[attribute] = value
         effective: dict[str, Any] = {}
         for node, mine in by_node.items():
-            at = effective_json(write(self._runner(node), mine, writer))
+            runner = self._runner(node)
+            with runner.lane:
+                at, inputs = effective_json(write(runner, mine, writer)), taken(runner)
             self._journal(
                 {
                     "kind": "state", "time": local_clock(), "node": node, "values": mine,
-                    "writer": writer, "effective": at,
+                    "writer": writer, "effective": at, "taken": inputs,
                 }
             )  # fmt: skip
             effective.update(at)
@@ -91,12 +98,15 @@ class States:
 
     def call(self, node: str, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Let a node obey a command; return its result and where it took effect."""
-        result, effective = call(self._runner(node), command, arguments)
+        runner = self._runner(node)
+        with runner.lane:
+            result, effective = call(runner, command, arguments)
+            inputs = taken(runner)
         at = effective_json(effective)
         self._journal(
             {
                 "kind": "command", "time": local_clock(), "node": node, "command": command,
-                "arguments": dict(arguments), "effective": at,
+                "arguments": dict(arguments), "effective": at, "taken": inputs,
             }
         )  # fmt: skip
         return {"result": result, "effective": at}

@@ -21,6 +21,8 @@ _RECORDERS = {
     ".hdf5": "record.HDF5Recorder",
     ".nwb": "record.NWBRecorder",
     ".xdf": "record.XDFRecorder",
+    ".mkv": "record.VideoRecorder",
+    ".mp4": "record.VideoRecorder",
 }
 
 
@@ -40,8 +42,8 @@ class Records:
         Parameters
         ----------
         path : Path or str
-            The file; its ending says the format: ``.h5``, ``.nwb`` or ``.xdf``. May contain
-            ``{date}``, ``{time}``, and the names of the metadata.
+            The file; its ending says the format: ``.h5``, ``.nwb`` or ``.xdf``, and of a camera
+            ``.mkv`` or ``.mp4``. May contain ``{date}``, ``{time}``, and the names of the metadata.
         streams : sequence
             Streams by name, outputs, or nodes with one output; all there are if not given.
         host : Host or NodeGroup

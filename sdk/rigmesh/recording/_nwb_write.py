@@ -46,6 +46,7 @@ from rigmesh.recording._nwb_metadata import (
     session,
     subject,
 )
+from rigmesh.recording._nwb_video import write_videos
 from rigmesh.recording.recorded import TEXT_BYTES, RecordedStream, Recording, blocks
 
 __all__ = ["write_nwb"]
@@ -58,6 +59,9 @@ def write_nwb(
 ) -> None:
     """Write a recording into a new file; as ``rigmesh.recording.nwb.write``."""
     compression = compression_of(options.get("compression", "auto"))
+    plan = {key: series_of(stream) for key, stream in recording.streams.items()}
+    is_beside = options.get("external_video", False)
+    videos = write_videos(recording, path, plan, progress) if is_beside else {}
     # The format of HDF5 1.8: any library reads it, and attributes may be longer than 64 kB.
     with (
         threads() as pool,
@@ -65,16 +69,25 @@ def write_nwb(
         pynwb.NWBHDF5IO(file=file, mode="w") as io,
     ):
         columns = Columns(compression, pool)
-        io.write(_Writer(recording, columns, progress).build())
+        io.write(_Writer(recording, plan, videos, columns, progress).build())
         columns.fill()
 
 
 class _Writer:
     """Builds the objects of a file."""
 
-    def __init__(self, recording: Recording, columns: Columns, progress: Progress) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        plan: Mapping[str, Sequence[Series]],
+        videos: Mapping[str, str],
+        columns: Columns,
+        progress: Progress,
+    ) -> None:
         self._columns = columns
         self._recording = recording
+        self._plan = plan
+        self._videos = videos
         self._clock = Clock.of(recording)
         self._progress = progress
         self._file = pynwb.NWBFile(**session(recording, self._clock))
@@ -90,7 +103,7 @@ class _Writer:
             self._devices[node] = file.create_device(
                 name=object_name(node), description=description
             )
-        plan = {key: series_of(stream) for key, stream in recording.streams.items()}
+        plan = self._plan
         self._add_electrodes(plan)
         for key, parts in plan.items():
             if parts:
@@ -109,6 +122,7 @@ class _Writer:
                     "info": stream.info.to_dict(),
                     "part": stream.part,
                     "series": [[each.path, list(each.columns)] for each in plan[key]],
+                    **({"video": self._videos[key]} if key in self._videos else {}),
                 }
                 for key, stream in recording.streams.items()
             },
@@ -129,6 +143,9 @@ class _Writer:
             self._add_events(stream, plan[0], stamps)
             return
         info = stream.info
+        if stream.key in self._videos:
+            self._add_video(stream, plan[0], stamps)
+            return
         parts = []
         for series in plan:
             dtype = np.dtype(info.dtype).newbyteorder("<")
@@ -165,6 +182,22 @@ class _Writer:
             made = pynwb.TimeSeries(**common, unit=series.unit)
         self._file.add_acquisition(made)
         return made
+
+    def _add_video(self, stream: RecordedStream, series: Series, stamps: Any) -> None:
+        height, width, *_ = stream.info.sample_shape
+        self._file.add_acquisition(
+            ImageSeries(
+                name=series.name,
+                external_file=[self._videos[stream.key]],
+                format="external",
+                starting_frame=[0],
+                dimension=[width, height],
+                timestamps=stamps,
+                description=_description(stream, series),
+                unit=series.unit,
+                device=self._devices[device_of(stream)],
+            )
+        )
 
     def _add_events(self, stream: RecordedStream, series: Series, stamps: Any) -> None:
         n = len(stream)

@@ -14,15 +14,16 @@ from typing import Any
 from xml.sax.saxutils import escape, unescape
 
 from rigmesh.errors import StreamFormatError
-from rigmesh.recording.recorded import EpochRows, RecordedStream, Recording, RowClock, RowGap
-from rigmesh.streams import Cause, ClockModel, Gap, StreamInfo
+from rigmesh.recording._tables import Tables
+from rigmesh.recording.recorded import RecordedStream, Recording
+from rigmesh.streams import StreamInfo
 from rigmesh.streams.lslxml import to_xml
 
 __all__ = [
     "VERSION",
     "Header",
-    "Tables",
     "file_header",
+    "footer_tables",
     "kept",
     "stored_dtype",
     "stream_footer",
@@ -144,28 +145,16 @@ def stream_header(header: Header, name: str) -> bytes:
     return text.replace("<desc", f"{_element(values)}<desc", 1).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The epochs, gaps and clocks of a stream."""
+def footer_tables(content: bytes) -> tuple[int, Tables]:
+    """Read what :func:`stream_footer` wrote: the number of samples, and the tables.
 
-    epochs: tuple[EpochRows, ...]
-    gaps: tuple[RowGap, ...]
-    clocks: tuple[RowClock, ...]
-
-    @classmethod
-    def from_content(cls, content: bytes) -> tuple[int, Tables]:
-        """Read what :func:`stream_footer` wrote: the number of samples, and this.
-
-        Raises
-        ------
-        ValueError, LookupError, TypeError
-            If it is not that.
-        """
-        values = kept(content)
-        epochs = (EpochRows(*row) for row in values["epochs"])
-        gaps = (RowGap(row, Gap(Cause(cause), *gap)) for row, cause, *gap in values["gaps"])
-        clocks = (RowClock(row, ClockModel(*model)) for row, *model in values["clocks"])
-        return int(values["n"]), cls(tuple(epochs), tuple(gaps), tuple(clocks))
+    Raises
+    ------
+    ValueError, LookupError, TypeError
+        If it is not that.
+    """
+    values = kept(content)
+    return int(values["n"]), Tables.from_dict(values)
 
 
 def stream_footer(
@@ -182,22 +171,7 @@ def stream_footer(
     offsets : sequence of (float, float)
         Raw stamps, and what is added to them for the local clock, in seconds.
     """
-    values = {
-        "n": len(stream),
-        "epochs": [
-            (e.epoch, e.first_row, e.n, e.first_index, e.produced, e.missing)
-            for e in stream.epochs
-        ],
-        "gaps": [
-            (g.row, g.gap.cause.value, g.gap.epoch, g.gap.index, g.gap.count, g.gap.duration,
-             g.gap.exact)
-            for g in stream.gaps
-        ],
-        "clocks": [
-            (c.row, c.model.offset, c.model.drift, c.model.reference, c.model.uncertainty)
-            for c in stream.clocks
-        ],
-    }  # fmt: skip
+    values = {"n": len(stream), **Tables.of(stream).to_dict()}
     names = ("first_timestamp", "last_timestamp")
     # Without samples there is no stamp; LabRecorder writes 0 then.
     fields = [f"<{name}>{stamp!r}</{name}>" for name, stamp in zip(names, ends, strict=False)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rigmesh.errors import RecordingError, UnknownName
-from rigmesh.recording import hdf5, nwb, xdf
+from rigmesh.recording import hdf5, nwb, video, xdf
 from rigmesh.recording.captured import MANIFEST, CaptureState
 from rigmesh.recording.disk import as_recording_error
 from rigmesh.recording.paths import capture_folder, target_of
@@ -18,7 +18,13 @@ __all__ = ["Format", "format_named", "open_recording"]
 
 
 class Format(Protocol):
-    """A module that writes and reads files of one format."""
+    """A module that writes and reads files of one format.
+
+    One whose files can refer to captured samples also has `write_linked`: as `write`, with the
+    name that the folder of the samples will have. One that makes more than a file also has
+    `write_beside`: given what is in the file and the name that this will have, it finishes the
+    others.
+    """
 
     def recognises(self, path: Path) -> bool:
         """Whether a file is a recording of this format."""
@@ -36,7 +42,7 @@ class Format(Protocol):
         """Open a file for reading."""
 
 
-_FORMATS: Mapping[str, Format] = {"hdf5": hdf5, "nwb": nwb, "xdf": xdf}
+_FORMATS: Mapping[str, Format] = {"hdf5": hdf5, "nwb": nwb, "xdf": xdf, "video": video}
 
 
 def format_named(name: str) -> Format:

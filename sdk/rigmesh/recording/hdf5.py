@@ -12,6 +12,8 @@
         epochs, gaps        tables; `row` is that of the first sample after a gap
         clock               table: from `row` on, local = raw + offset + drift * (raw - reference)
         bytes               only beside texts with NUL characters: the texts as they were
+
+``linked_folder`` is there if samples and stamps lie in flat files of that folder, not in the file.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from rigmesh.recording._hdf5_chunks import (
     compression_of,
     threads,
 )
+from rigmesh.recording._hdf5_linked import FOLDER, Outside, flat_rows
 from rigmesh.recording.pyramid import FACTORS, Level, PyramidBuilder, Segment, has_pyramid
 from rigmesh.recording.recorded import (
     TEXT_BYTES,
@@ -46,9 +49,10 @@ from rigmesh.recording.recorded import (
     Rows,
     blocks,
 )
+from rigmesh.recording.rows import FlatRows
 from rigmesh.streams import Cause, ClockModel, Gap, StreamInfo
 
-__all__ = ["open_file", "recognises", "write"]
+__all__ = ["open_file", "recognises", "write", "write_linked"]
 
 VERSION = 1
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -84,6 +88,7 @@ def write(
     path: Path,
     options: Mapping[str, Any],
     progress: Callable[[int], None],
+    outside: Outside | None = None,
 ) -> None:
     """Write a recording into a new file.
 
@@ -98,6 +103,9 @@ def write(
         it makes the first samples of a stream smaller by a tenth.
     progress : callable
         Called with the bytes of samples written since the last call.
+    outside : Outside
+        Where samples and stamps stay that the file only refers to: as external storage of its
+        datasets, which any HDF5 library reads.
     """
     import h5py
 
@@ -115,10 +123,23 @@ def write(
         file.attrs["versions"] = json.dumps(context.get("versions", {}))
         notes = [json.dumps(note) for note in recording.notes]
         file.create_dataset("journal", data=notes, shape=(len(notes),), dtype=h5py.string_dtype())
+        if outside is not None:
+            file.attrs[FOLDER] = str(outside.folder)
         streams = file.create_group("streams", track_order=True)
         for key, stream in recording.streams.items():
-            target = _Target(streams.create_group(key), compression, pool)
+            target = _Target(streams.create_group(key), compression, pool, outside)
             _write_stream(target, stream, progress)
+
+
+def write_linked(
+    recording: Recording,
+    path: Path,
+    options: Mapping[str, Any],
+    progress: Callable[[int], None],
+    folder: Path,
+) -> None:
+    """Write a file that refers to captured samples by the name their folder will have."""
+    write(recording, path, options, progress, Outside(recording.path, folder))
 
 
 @contextlib.contextmanager
@@ -150,7 +171,9 @@ def open_file(path: Path) -> Iterator[Recording]:
             },
             context=json.loads(attributes["context"]),
             notes=[json.loads(note) for note in file["journal"][:]],
-            streams={key: _read_stream(key, group, pool) for key, group in file["streams"].items()},
+            streams={
+                key: _read_stream(key, group, path, pool) for key, group in file["streams"].items()
+            },
             verdict=attributes["verdict"],
         )
 
@@ -175,6 +198,7 @@ class _Target:
     group: Any
     compression: str
     pool: ThreadPoolExecutor
+    outside: Outside | None = None
 
     def write(
         self, name: str, rows: Rows, dtype: str, sample_shape: tuple[int, ...] = ()
@@ -182,6 +206,10 @@ class _Target:
         """Write rows block by block, yielding each."""
         kind = np.dtype(dtype).newbyteorder("<")
         n = len(rows)
+        if self.outside is not None and isinstance(rows, FlatRows):
+            self.outside.link(self.group, name, rows)
+            yield from (rows[block] for block in blocks(n, rows.row_bytes))
+            return
         if not n:
             self.group.create_dataset(name, (0, *sample_shape), kind)
             return
@@ -245,7 +273,11 @@ def _write_stream(target: _Target, stream: RecordedStream, progress: Callable[[i
 def _write_samples(
     target: _Target, stream: RecordedStream, progress: Callable[[int], None]
 ) -> None:
-    info = stream.info
+    info, rows = stream.info, stream.data
+    if target.outside is not None and isinstance(rows, FlatRows) and not has_pyramid(info):
+        target.outside.link(target.group, "data", rows)
+        progress(len(rows) * rows.row_bytes)
+        return
     with contextlib.ExitStack() as stack:
         builder = stack.enter_context(target.pyramid(stream)) if has_pyramid(info) else None
         beside = stack.enter_context(ThreadPoolExecutor(1, "rigmesh-pyramid"))
@@ -261,6 +293,9 @@ def _write_samples(
 
 
 def _write_stamps(target: _Target, name: str, stamps: Rows) -> None:
+    if target.outside is not None and isinstance(stamps, FlatRows):
+        target.outside.link(target.group, name, stamps)
+        return
     for _ in target.write(name, stamps, "float64"):
         pass
 
@@ -303,19 +338,24 @@ def _tables(stream: RecordedStream) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     yield "clock", np.array(clocks, _CLOCK)
 
 
-def _read_stream(key: str, group: Any, pool: ThreadPoolExecutor) -> RecordedStream:
+def _read_stream(key: str, group: Any, path: Path, pool: ThreadPoolExecutor) -> RecordedStream:
     info = StreamInfo.from_json(group.attrs["info"])
+
+    def rows(name: str) -> Rows:
+        elsewhere = flat_rows(group[name], path)
+        return elsewhere if elsewhere is not None else _rows(group[name], pool)
+
     if info.dtype == "text":
         data: Rows = _Texts(group["bytes"] if "bytes" in group else group["data"])
     else:
-        data = _rows(group["data"], pool)
+        data = rows("data")
     return RecordedStream(
         key=key,
         info=info,
         part=int(group.attrs["part"]),
         data=data,
-        timestamps=_rows(group["timestamps"], pool),
-        raw_timestamps=_rows(group["raw_timestamps"], pool),
+        timestamps=rows("timestamps"),
+        raw_timestamps=rows("raw_timestamps"),
         epochs=tuple(
             EpochRows(
                 epoch, first_row, n, index, None if produced == _UNKNOWN else produced, missing

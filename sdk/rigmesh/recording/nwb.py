@@ -34,8 +34,8 @@ valid and pynwb copies it:
             KEY.raw_timestamps     (n,) the stream's own clock, s; absent if that is the local one
             KEY.timestamps         (n,) local clock, s; absent if that is `zero` + the series' times
 
-A video beside the file is to become an ``ImageSeries`` with an ``external_file``: an option of
-:func:`write` that names it would leave the frames out of here.
+With ``external_video`` frames that a video can hold are in one beside the file, without loss, and
+their ``ImageSeries`` has it as ``external_file``; its timestamps are in the file all the same.
 """
 
 from __future__ import annotations
@@ -66,12 +66,16 @@ from rigmesh.recording._nwb_layout import (
     VERSION,
     entries,
 )
+from rigmesh.recording._nwb_video import ExternalFrames, publish_videos
+from rigmesh.recording.paths import part_file
 from rigmesh.recording.recorded import RecordedStream, Recording, Rows
 from rigmesh.streams import StreamInfo
 
-__all__ = ["open_file", "recognises", "write"]
+__all__ = ["open_file", "recognises", "write", "write_beside"]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+write_beside = publish_videos
 
 
 def recognises(path: Path) -> bool:
@@ -101,6 +105,7 @@ def write(
         The file; it must not exist.
     options : mapping
         ``compression``: as of the HDF5 format: ``none``, ``deflate`` or ``auto``, the default.
+        ``external_video``: whether frames go into a video beside the file.
     progress : callable
         Called with the bytes of samples written since the last call.
 
@@ -132,7 +137,7 @@ def write(
 
 @contextlib.contextmanager
 def open_file(path: Path) -> Iterator[Recording]:
-    """Open a recording for reading; that takes h5py only.
+    """Open a recording for reading; that takes h5py only, and PyAV for pictures in a video.
 
     Raises
     ------
@@ -141,7 +146,8 @@ def open_file(path: Path) -> Iterator[Recording]:
     """
     import h5py
 
-    with threads() as pool, h5py.File(path, "r") as file:
+    with contextlib.ExitStack() as stack:
+        pool, file = stack.enter_context(threads()), stack.enter_context(h5py.File(path, "r"))
         scratch = file["scratch"]
         head = json.loads(scratch[RECORDING].asstr()[()])
         if head["version"] != VERSION:
@@ -152,6 +158,13 @@ def open_file(path: Path) -> Iterator[Recording]:
         tables = {name: entries(name, scratch.get(name, {})) for name in (EPOCHS, GAPS, CLOCKS)}
         odd = _odd_rows(scratch.get(TEXTS, {}))
         notes = scratch[JOURNAL].asstr()[:] if JOURNAL in scratch else ()
+        streams = {
+            key: _stream(file, pool, key, told, head["zero"], tables, odd.get(key, {}))
+            for key, told in head["streams"].items()
+        }
+        for stream in streams.values():
+            if isinstance(stream.data, ExternalFrames):
+                stack.callback(stream.data.close)
         yield Recording(
             path=path,
             state="sealed",
@@ -159,10 +172,7 @@ def open_file(path: Path) -> Iterator[Recording]:
             created=head["created"],
             context=head["context"],
             notes=[json.loads(note) for note in notes],
-            streams={
-                key: _stream(file, pool, key, told, head["zero"], tables, odd.get(key, {}))
-                for key, told in head["streams"].items()
-            },
+            streams=streams,
             verdict=head["verdict"],
         )
 
@@ -244,6 +254,9 @@ def _stream(
         if info.dtype == "text":
             odd_texts = file[f"scratch/{TEXTS}/text"] if odd else None
             data, relative = _Texts(group["annotation"], odd_texts, odd), group["timestamp"]
+        elif "video" in told:
+            relative = group["timestamps"]
+            data = ExternalFrames(_beside(file, told["video"]), info, len(relative))
         else:
             data = _Samples([(_rows(p["data"], pool), columns) for p, columns in parts], info)
             relative = group["timestamps"]
@@ -261,6 +274,13 @@ def _stream(
         gaps=tuple(tables[GAPS].get(key, ())),
         clocks=tuple(tables[CLOCKS].get(key, ())),
     )
+
+
+def _beside(file: Any, name: str) -> Path:
+    """Return a video beside a file; beside one that has no name yet, neither has it one."""
+    path = Path(file.filename)
+    found = path.with_name(name)
+    return part_file(found) if path.name.endswith(".part") else found
 
 
 def _rows(dataset: Any, pool: ThreadPoolExecutor) -> Rows:

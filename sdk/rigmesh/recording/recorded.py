@@ -118,6 +118,9 @@ class RecordedStream:
         How raw stamps map onto the local clock; none if they are the same.
     pyramid : tuple of Segment
         What :meth:`envelope` need not look for in the samples.
+    is_exact : bool
+        Whether the samples are those that came, bit for bit; not so of a video that was made
+        smaller with loss.
     """
 
     key: str
@@ -130,6 +133,7 @@ class RecordedStream:
     gaps: tuple[RowGap, ...] = ()
     clocks: tuple[RowClock, ...] = ()
     pyramid: tuple[Segment, ...] = ()
+    is_exact: bool = True
 
     def __len__(self) -> int:
         """Return the number of samples."""

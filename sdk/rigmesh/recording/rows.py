@@ -33,6 +33,13 @@ class FlatRows:
         Of one value.
     sample_shape : tuple of int
         Of one row.
+
+    Attributes
+    ----------
+    files : list of (Path, int)
+        As given.
+    row_bytes : int
+        Of one row.
     """
 
     def __init__(
@@ -40,9 +47,9 @@ class FlatRows:
     ) -> None:
         self.dtype = np.dtype(dtype).newbyteorder("<")
         self.shape = (sum(n for _, n in files), *sample_shape)
-        self._files = [path for path, _ in files]
+        self.files = list(files)
         self._starts = [0, *itertools.accumulate(n for _, n in files)]
-        self._row_bytes = self.dtype.itemsize * int(np.prod(sample_shape, dtype=int))
+        self.row_bytes = self.dtype.itemsize * int(np.prod(sample_shape, dtype=int))
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -62,9 +69,9 @@ class FlatRows:
         return rows[::step]
 
     def _read(self, number: int, first: int, into: npt.NDArray[Any]) -> None:
-        path = self._files[number]
+        path, _ = self.files[number]
         with path.open("rb", buffering=0) as file:
-            file.seek(first * self._row_bytes)
+            file.seek(first * self.row_bytes)
             room = into.reshape(-1).view(np.uint8).data
             while room:
                 n = file.readinto(room)

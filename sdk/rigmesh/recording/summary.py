@@ -59,6 +59,8 @@ class StreamSummary:
     clock : tuple of float
         The last clock model (offset, drift, reference, uncertainty); empty if the stamps are those
         of the local clock.
+    is_exact : bool
+        Whether the samples are those that came, bit for bit; not so in a video with loss.
     """
 
     name: str
@@ -73,6 +75,7 @@ class StreamSummary:
     duration: float
     epochs: tuple[EpochInfo, ...]
     clock: tuple[float, ...] = ()
+    is_exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,4 +203,5 @@ def _summary(stream: RecordedStream) -> StreamSummary:
             EpochInfo(e.epoch, e.first_index, e.produced, e.n, e.missing) for e in stream.epochs
         ),
         clock=astuple(stream.clocks[-1].model) if stream.clocks else (),
+        is_exact=stream.is_exact,
     )

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rigmesh.errors import RecordingError, StreamFormatError
+from rigmesh.recording._tables import Tables
 from rigmesh.recording._xdf_chunks import BOUNDARY, MAGIC, Source, Tag, chunk
-from rigmesh.recording._xdf_headers import VERSION, Header, Tables, file_header, kept
+from rigmesh.recording._xdf_headers import VERSION, Header, file_header, footer_tables, kept
 from rigmesh.recording._xdf_rows import Index, Texts, TextStamps, Values, ValueStamps
 from rigmesh.recording._xdf_write import Buffers, StreamWriter
 from rigmesh.recording.recorded import LocalStamps, RecordedStream, Recording, Rows
@@ -149,7 +150,7 @@ def _read(source: Source) -> Recording:
             if one.tag == Tag.STREAM_HEADER:
                 indices[one.stream] = Index(source, Header.from_content(content))
                 continue
-            n, tables[one.stream] = Tables.from_content(content)
+            n, tables[one.stream] = footer_tables(content)
             if n != indices[one.stream].n_rows:
                 raise source.damaged(
                     f"stream {one.stream} had {n} samples, {indices[one.stream].n_rows} are here"

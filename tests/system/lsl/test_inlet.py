@@ -9,6 +9,7 @@ import pytest
 from tests.system.lsl.harness import Live, Peer, live, wait_for
 
 from rigmesh.errors import NodeError, ParameterError, StreamNotFound
+from rigmesh.node import NodeState
 from rigmesh.streams import Cause, ChannelInfo
 from rigmesh_nodes.lsl import Inlet, visible_streams
 
@@ -42,6 +43,46 @@ def test_numbers_of_every_format_arrive_as_they_were_sent(
     assert tape.infos[0].sampling_rate == rate
     assert tape.data.tobytes() == sent.tobytes()
     assert tape.stamps.tolist() == STAMPS
+
+
+def test_an_inlet_that_takes_samples_rarely_takes_all_of_them_in_larger_pieces(
+    peer: StartPeer, name: str
+) -> None:
+    outlet = peer("outlet", name=name, n_channels=2, rate=500.0, format="int32")
+
+    with live(Inlet(stream=name, interval=0.2)) as running:
+        outlet.ask(forever=0)
+        tape = running.wait_for_samples("signal", 500)
+
+    numbers = tape.data[:, 0]
+    assert (np.diff(numbers) == 1).all()
+    assert np.median([len(chunk) for chunk in tape.chunks]) > 50
+
+
+def test_it_has_the_last_samples_of_a_sender_that_ended(peer: StartPeer, name: str) -> None:
+    outlet = peer("outlet", name=name, rate=100.0, format="double64", source_id="amp-1")
+    node = Inlet(stream=name, interval=1.0, recover=False)
+
+    with live(node) as running:
+        tape = running.tapes["signal"]
+        connection = node._connected
+        outlet.ask(push=[[7.0], [8.0], [9.0]], stamps=STAMPS)
+        wait_for(lambda: len(tape) + np.isfinite(connection._stamps).sum() >= 3, "samples")
+        outlet.kill()
+        wait_for(lambda: running.runner.state is NodeState.FAILED, "failure")
+
+    assert tape.data[:, 0].tolist() == [7.0, 8.0, 9.0]
+    assert not tape.gaps
+
+
+def test_a_text_is_taken_at_once_however_rarely_samples_are(peer: StartPeer, name: str) -> None:
+    outlet = peer("outlet", name=name, format="string", type="Markers")
+
+    with live(Inlet(stream=name, interval=1.0)) as running:
+        outlet.ask(push=[["go"], ["stop"]], stamps=[1.0, 2.0])
+        tape = running.wait_for_samples("markers", 2)
+
+    assert tape.data == ["go", "stop"]
 
 
 def test_texts_arrive_as_they_were_sent(peer: StartPeer, name: str) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from rigmesh.errors import NotPermitted, UnknownName
-from rigmesh.node import Input, Node, NodeRunner, param, state
-from rigmesh.streams import Signal
+from rigmesh.node import Input, InputLink, Node, NodeRunner, command, param, state
+from rigmesh.node.testing import sine
+from rigmesh.streams import Signal, StreamInfo
 from rigmesh_daemon.group.sharing import States
 
 
@@ -31,6 +32,10 @@ class Level(Node):
     level: float = param(default=1.0, live=True, doc="Level.")
 
     def process(self, chunk: Signal) -> None: ...
+
+    @command
+    def forget(self) -> None:
+        """Do nothing."""
 
 
 @pytest.fixture
@@ -89,9 +94,29 @@ def test_every_write_is_journalled_with_where_it_took_effect(
     assert entry["values"] == {"level": 2}
     assert entry["writer"] == "clients"
     assert entry["effective"] == {}
+    assert entry["taken"] == {}
     with pytest.raises(NotPermitted):
         states.set({"mean.mean": 2}, "clients")
     assert len(journal) == 1
+
+
+def test_it_is_journalled_how_much_each_input_had_been_handed(
+    runners: dict[str, NodeRunner], states: States, journal: list[dict[str, Any]]
+) -> None:
+    runner = runners["level"]
+    take, link = runner.handler("signal"), InputLink("amp.signal")
+    runner.node.port("signal").links.append(link)
+    runner.open()
+    info = StreamInfo.signal("amp.signal", channels=1, sampling_rate=1000)
+    runner.input_announced(link, info, new_epoch=False)
+    runner.start()
+    take(sine(10, duration=0.03, sampling_rate=1000))
+    states.set({"level.level": 2}, "clients")
+    take(sine(10, duration=0.03, sampling_rate=1000))
+
+    states.call("level", "forget", {})
+
+    assert [entry["taken"] for entry in journal] == [{"signal": 30}, {"signal": 60}]
 
 
 def test_a_parameter_follows_the_state_of_another_node(

@@ -12,7 +12,8 @@ from rigmesh.node import InputLink, NodeRunner
 from rigmesh.node.live import call
 from rigmesh.node.testing import TestRuntime
 from rigmesh.recording import open_recording
-from rigmesh.streams import Signal, StreamInfo
+from rigmesh.streams import Frames, Signal, StreamInfo
+from rigmesh_nodes._recorder import Recorder
 from rigmesh_nodes.record import HDF5Recorder
 
 __all__ = ["AMP", "RecorderRig", "notes_of", "numbers_in"]
@@ -31,6 +32,8 @@ class RecorderRig:
         The streams that are linked to it; one signal if none is given.
     context : dict
         More of the run.
+    recorder : type of Recorder
+        Which.
     **parameters
         Of the recorder.
     """
@@ -40,10 +43,11 @@ class RecorderRig:
         folder: Path,
         *infos: StreamInfo,
         context: dict[str, Any] | None = None,
+        recorder: type[Recorder] = HDF5Recorder,
         **parameters: Any,
     ) -> None:
         self.infos = {info.name: info for info in infos or (AMP,)}
-        self.node = HDF5Recorder(**{"path": "session.h5", "min_free": 0, **parameters})
+        self.node = recorder(**{"path": "session.h5", "min_free": 0, **parameters})
         self.runtime = self.node.runtime = TestRuntime(
             context={"run_id": "run-1", **(context or {})}, recording_root=str(folder)
         )
@@ -66,8 +70,11 @@ class RecorderRig:
         """Hand samples to it; `written` is how many the source has by then."""
         info = self.infos[stream or next(iter(self.infos))]
         link = self.links[info.name]
-        numbers = np.arange(float(start), stop).reshape(-1, 1)
-        chunk = Signal(numbers, numbers[:, 0] / 1000, index=start, info=info, **more)
+        numbers = np.arange(float(start), stop)
+        shaped = numbers.reshape(-1, *(1 for _ in info.sample_shape)).astype(info.dtype)
+        data = np.broadcast_to(shaped, (len(numbers), *info.sample_shape))
+        kind = Frames if info.kind == "frames" else Signal
+        chunk = kind(data, numbers / 1000, index=start, info=info, **more)
         begin, count = link.produced.get(chunk.epoch, (start, start))
         gaps = sum(gap.count for gap in chunk.gaps)
         device = gaps if start == count else 0  # gaps that the index does not show

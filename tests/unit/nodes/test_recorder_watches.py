@@ -11,9 +11,12 @@ import pytest
 from tests.unit.nodes.recorder_rig import AMP, RecorderRig, notes_of, numbers_in
 
 from rigmesh.errors import NodeError, RecordingError
+from rigmesh.node import NodeRunner
+from rigmesh.node.testing import TestRuntime
 from rigmesh.recording import capture_folder, read_info
 from rigmesh.streams import StreamInfo
 from rigmesh_nodes._recorder_watches import DiskWatch, SilenceWatch, required_streams
+from rigmesh_nodes.record import XDFRecorder
 
 EMG = StreamInfo.signal("emg.signal", channels=1, sampling_rate=1000)
 KEYS = StreamInfo.signal("keys.pressed", channels=1, sampling_rate=0)
@@ -326,9 +329,32 @@ def test_what_is_wrong_in_the_sealing_process_is_said(tmp_path: Path, wait_seale
 
 
 def test_linking_is_refused_where_the_format_cannot(tmp_path: Path) -> None:
+    node = XDFRecorder(path=str(tmp_path / "a.xdf"), seal="link", min_free=0)
+    node.runtime = TestRuntime()
+    runner = NodeRunner(node, "recorder")
+
+    with pytest.raises(NodeError, match=r"seal: link .* which xdf cannot; use now or later"):
+        runner.open()
+
+    runner.finish()
+
+
+def test_a_linked_file_refers_to_the_samples_beside_it(tmp_path: Path) -> None:
+    rig = RecorderRig(tmp_path, seal="link").start()
+    rig.feed(0, 100)
+    rig.finish()
+
+    assert numbers_in(tmp_path / "session.h5") == [*range(100)]
+    samples = tmp_path / "session.h5.data" / "streams" / "amp.signal" / "0.dat"
+    assert samples.stat().st_size == 800
+    assert read_info(tmp_path / "session.h5").verdict == "OK"
+
+
+def test_linking_is_refused_where_samples_of_another_file_lie(tmp_path: Path) -> None:
+    (tmp_path / "session.h5.data").mkdir()
     rig = RecorderRig(tmp_path, seal="link")
 
-    with pytest.raises(NodeError, match=r"seal: link .* use now or later"):
+    with pytest.raises(NodeError, match=r"session\.h5\.data exists"):
         rig.runner.open()
 
     rig.runner.finish()

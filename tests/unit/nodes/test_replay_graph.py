@@ -31,6 +31,7 @@ from rigmesh.node.registry import NodeType, describe_all
 from rigmesh.recording import Capture
 from rigmesh.streams import Cause, Gap, Markers, StreamInfo
 from rigmesh_nodes.event_logic import EventDelay
+from rigmesh_nodes.events import Threshold
 from rigmesh_nodes.resampling import Decimate
 from rigmesh_nodes.statistics import RunningStats
 
@@ -108,6 +109,65 @@ def test_without_its_sample_such_a_change_is_made_at_its_time(tmp_path: Path, ty
 
     assert_same(found)  # the clock of the test stands at the last sample that the node has had
     assert (done.n_changes, done.n_by_time) == (1, 1)
+
+
+def test_the_time_of_a_note_does_not_matter_where_its_sample_is_known(
+    tmp_path: Path, types: Types
+) -> None:
+    events = {504: [setting(level=1.5)], 1204: [state(level=0.1)]}
+    streams, notes = live(list(in_pieces(eeg(0, 2000))), events=events)
+    late = [{**note, "time": note["time"] + 0.4} for note in notes]
+
+    done, found = replayed(
+        record(tmp_path / "a.h5", streams, late), graph(types, BAND, EVENTS), types
+    )
+
+    assert_same(found)
+    assert (done.n_changes, done.n_by_time) == (2, 0)
+
+
+@pytest.mark.parametrize(("n_before", "n_by_time"), [(0, 0), (3000, 2)])
+def test_in_the_middle_of_a_run_a_sample_is_believed_if_its_time_agrees(
+    tmp_path: Path, types: Types, n_before: int, n_by_time: int
+) -> None:
+    chunks = list(in_pieces(eeg(5000, 2000, epoch=3)))
+    finding = Live("thr", Threshold(level=0.5, direction="both"))
+    found_live = finding.feed(chunks, {504: [setting(level=1.5)], 1204: [state(level=0.1)]})
+    notes = [
+        # The node had taken samples of earlier epochs, or none of them.
+        {**note, "taken": {"signal": note["taken"]["signal"] + 5000 + n_before}}
+        for note in finding.notes
+    ]
+    path = record(tmp_path / "a.h5", [chunks, found_live], notes)
+    spec = NodeSpec("thr", "events.Threshold", params={"level": 0.5, "direction": "both"},
+                    inputs={"signal": ("eeg.signal",)})  # fmt: skip
+
+    done, found = replayed(path, graph(types, spec), types)
+
+    assert_same(found)
+    assert (done.n_changes, done.n_by_time) == (2, n_by_time)
+
+
+def test_what_only_the_recorder_has_lost_moves_no_change(tmp_path: Path, types: Types) -> None:
+    chunks = list(in_pieces(eeg(0, 2000)))
+    finding = Live("thr", Threshold(level=0.5, direction="both"))
+    found_live = finding.feed(chunks, {1204: [setting(level=1.5)]})
+    kept = [chunk for chunk in chunks if not 700 <= chunk.index < 1050]
+    after = next(chunk for chunk in kept if chunk.index >= 1050)
+    after.gaps = (Gap(Cause.OVERRUN, 0, after.index, 350, 0.7),)
+    path = record(tmp_path / "a.h5", [kept, found_live], finding.notes)
+    spec = NodeSpec("thr", "events.Threshold", params={"level": 0.5, "direction": "both"},
+                    inputs={"signal": ("eeg.signal",)})  # fmt: skip
+
+    done, found = replayed(path, graph(types, spec), types)
+
+    events = found["thr.events"]
+    assert done.n_by_time == 0
+    assert events.extra == 0
+    assert events.missing == sum(
+        100 + 700 / 500 <= time - 0.5 < 100 + 1050 / 500
+        for chunk in found_live for time in chunk.timestamps
+    )  # fmt: skip
 
 
 def test_gaps_and_epochs_are_played_as_they_were(tmp_path: Path, types: Types) -> None:

@@ -20,7 +20,7 @@ AMP = StreamInfo.signal(
     "amp.signal", channels=["n", "Cz"], sampling_rate=1000, dtype="int32", unit="uV"
 )
 EVENTS = StreamInfo.markers("box.events")
-FORMATS = {".h5": "hdf5", ".nwb": "nwb", ".xdf": "xdf"}
+FORMATS = {".h5": "hdf5", ".nwb": "nwb", ".xdf": "xdf", ".mkv": "video", ".mp4": "video"}
 
 
 class MakeChunk(Protocol):

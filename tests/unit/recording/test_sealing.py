@@ -225,7 +225,7 @@ def test_sealing_can_be_killed_at_any_step(
     in_child: InChild,
     die_at: Callable[[int, Path], None],
 ) -> None:
-    kept = target.parent.with_name("kept")
+    kept = target.parent.with_name(f"{target.parent.name}-kept")
     shutil.copytree(finished, kept)
     folder, step, status = target.parent, 0, -9
     while status:
