@@ -23,6 +23,7 @@ _WITHIN = 5.0
 """Seconds in which processes, threads and what they hold may end by themselves."""
 _OUR_THREADS = (
     "timers", "source ", "receiver", "stream ", "open ", "counters", "clock ", "relay ", "feed ",
+    "watch ",
 )  # fmt: skip
 _OUR_MEMORY = re.compile(r"(?:sem\.)?rigmesh-(\d+)\.(\d+)-")
 _ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")

@@ -23,9 +23,12 @@ from rigmesh.cli.latency import latency
 from rigmesh.cli.live import call, get, set_values, stop, take_over
 from rigmesh.cli.login import login, logout
 from rigmesh.cli.look import nodes, schema, status, streams
+from rigmesh.cli.plot import plot
 from rigmesh.cli.replay import replay
 from rigmesh.cli.run import record, run
 from rigmesh.cli.scaffold import new_node
+from rigmesh.cli.view import view
+from rigmesh.cli.web import web
 from rigmesh.errors import GraphError, RigmeshError
 
 __all__ = ["app", "main"]
@@ -40,7 +43,7 @@ app = typer.Typer(
 
 for command in (
     run, latency, record, replay, nodes, streams, status, info, recover, export, schema, doctor,
-    bench,
+    bench, view, plot, web,
 ):  # fmt: skip
     app.command()(command)
 app.command("new-node")(new_node)

@@ -1,12 +1,25 @@
-"""What the shell offers for the file of a recording."""
+"""What the shell offers for the file of a recording, and for a stream that runs."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
-__all__ = ["complete_recording"]
+__all__ = ["complete_recording", "complete_recording_or_stream", "complete_stream"]
 
-_RECORDINGS = (".h5", ".hdf5", ".nwb", ".xdf", ".xdfz", ".edf", ".bdf", ".vhdr", ".fif")
+_RECORDINGS = (
+    ".h5",
+    ".hdf5",
+    ".nwb",
+    ".xdf",
+    ".xdfz",
+    ".edf",
+    ".bdf",
+    ".vhdr",
+    ".fif",
+    ".mkv",
+    ".mp4",
+)
 
 
 def complete_recording(incomplete: str) -> list[str]:
@@ -31,3 +44,25 @@ def complete_recording(incomplete: str) -> list[str]:
     except OSError:
         return []
     return sorted(recordings | folders) if recordings else []
+
+
+def complete_stream(incomplete: str) -> list[str]:
+    """Return the streams of the graph that runs that begin like this."""
+    # Imported here: the shell waits for this module at every tab.
+    from rigmesh.client import Manager
+    from rigmesh.client.private import find_running
+    from rigmesh.errors import RigmeshError
+
+    with contextlib.suppress(RigmeshError, OSError):
+        socket = find_running()
+        if socket is not None:
+            with Manager.attach(socket=socket) as manager:
+                names = [info.name for info in manager.status().streams]
+            return sorted(name for name in names if name.startswith(incomplete))
+    return []
+
+
+def complete_recording_or_stream(incomplete: str) -> list[str]:
+    """Return recordings and streams that begin like this."""
+    streams = [] if "/" in incomplete else complete_stream(incomplete)
+    return complete_recording(incomplete) + streams

@@ -208,9 +208,7 @@ class Timeline:
 
     # --- inside ------------------------------------------------------------------------------
 
-    def _run(
-        self, first: int, last: int, n_columns: int, channels: Sequence[int] | None
-    ) -> Traces:
+    def _run(self, first: int, last: int, n_columns: int, channels: Sequence[int] | None) -> Traces:
         """Return the extremes of rows without a hole between them."""
         found = self.stream.envelope(first, last, max(1, n_columns))
         lows, highs = found.minimum, found.maximum

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rigmesh.cli.completion import complete_recording
+from rigmesh.cli.completion import complete_recording, complete_recording_or_stream
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +37,12 @@ def test_recordings_and_folders_are_offered(typed: str, offered: list[str]) -> N
 
 def test_those_of_a_whole_path_are_offered(tmp_path: Path) -> None:
     assert complete_recording(f"{tmp_path}/c") == [f"{tmp_path}/c.nwb"]
+
+
+def test_where_no_graph_runs_only_recordings_are_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RIGMESH_SOCKET", str(tmp_path / "none.sock"))
+
+    assert complete_recording_or_stream("a") == ["a.h5"]
+    assert complete_recording_or_stream("eeg") == []

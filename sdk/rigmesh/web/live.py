@@ -1,0 +1,227 @@
+"""The page of the live streams: one WebSocket for each browser."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from rigmesh.errors import RigmeshError
+from rigmesh.streams import local_clock
+from rigmesh.streams.wire import info_from_wire
+from rigmesh.web.feeds import Feeds, Looked
+from rigmesh.web.live_view import LiveView, View
+from rigmesh.web.pages import page
+from rigmesh.web.rig import Rig
+from rigmesh.web.sessions import Session, Sessions, require
+from rigmesh_daemon.security.rules import Role
+
+__all__ = ["routes"]
+
+
+_EVERY = 0.05
+_HOUSEKEEPING = 1.0
+_MOST_STREAMS = 32
+_LONGEST_MESSAGE = 16 * 1024
+_NOT_LOGGED_IN, _UNREADABLE = 4401, 4400
+
+
+def routes() -> list[BaseRoute]:
+    """Return what is served here."""
+    return [
+        Route("/live", _page),
+        Route("/api/latencies", _latencies),
+        WebSocketRoute("/api/live", _live),
+    ]
+
+
+async def _page(request: Request) -> Response:
+    return page(request, "live", "Live", styles=["vendor/uplot/uPlot.min.css", "live.css"])
+
+
+@require(Role.VIEWER)
+def _latencies(request: Request) -> Response:
+    rig: Rig = request.app.state.rig
+    found = [
+        {
+            "reader": each.reader,
+            "stream": each.stream,
+            "is_last": each.is_last,
+            "late": each.late,
+            "p50": each.histogram.percentile(50),
+            "p99": each.histogram.percentile(99),
+            "max": each.histogram.largest / 1e9,
+            "bins": each.histogram.bins(),
+        }
+        for each in rig.latencies()
+        if each.histogram.total
+    ]
+    return JSONResponse({"latencies": found})
+
+
+async def _live(websocket: WebSocket) -> None:
+    sessions: Sessions = websocket.app.state.sessions
+    session = sessions.find(websocket)
+    await websocket.accept()
+    if session is None:
+        # Closed before it is accepted, a browser would not be told why.
+        await websocket.close(_NOT_LOGGED_IN, "log in with a token")
+        return
+    looker = _Looker(websocket, session)
+    try:
+        await looker.run()
+    except WebSocketDisconnect:
+        pass
+    finally:
+        await run_in_threadpool(looker.close)
+
+
+class _Looker:
+    """One browser that looks."""
+
+    def __init__(self, websocket: WebSocket, session: Session) -> None:
+        self._websocket = websocket
+        self._session = session
+        self._rig: Rig = websocket.app.state.rig
+        self._feeds: Feeds = websocket.app.state.feeds
+        self._sessions: Sessions = websocket.app.state.sessions
+        self._live = LiveView()
+        self._looked: dict[str, Looked] = {}
+        self._faults: dict[str, str] = {}
+        self._is_ready = asyncio.Event()
+        self._is_drawn = asyncio.Event()
+        self._is_drawn.set()
+        self._finding = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Send what is new, as fast as the browser draws it, until one of both leaves."""
+        tasks = [
+            asyncio.create_task(work()) for work in (self._receive, self._send, self._keep_house)
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Look no more."""
+        looked, self._looked = self._looked, {}
+        for each in looked.values():
+            self._feeds.give_back(each)
+
+    # --- what the browser says ---------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        while True:
+            text = await self._websocket.receive_text()
+            try:
+                said = json.loads(text) if len(text) <= _LONGEST_MESSAGE else None
+            except (ValueError, RecursionError):
+                said = None
+            if not isinstance(said, dict):
+                await self._websocket.close(_UNREADABLE, "the message cannot be read")
+                return
+            await self._obey(said)
+
+    async def _obey(self, said: dict[str, Any]) -> None:
+        if "drawn" in said:
+            self._is_drawn.set()
+        if "ping" in said:
+            answer = {"kind": "pong", "ping": said["ping"], "now": local_clock()}
+            await self._websocket.send_text(json.dumps(answer))
+        if "streams" in said:
+            view = View.from_json(said, _MOST_STREAMS)
+            is_other = set(view.streams) != set(self._live.view.streams)
+            self._live.show(view)
+            if is_other:
+                await self._look_up()
+            self._is_ready.set()
+            self._is_drawn.set()
+        window = said.get("window")
+        if isinstance(window, dict):
+            await self._send_window(window)
+
+    async def _send_window(self, window: dict[str, Any]) -> None:
+        try:
+            start, stop = float(window["start"]), float(window["stop"])
+            width, number = int(window["width"]), int(window["number"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return
+        if 0 < stop - start < 1e5 and 16 <= width <= 8000:
+            made = await run_in_threadpool(self._live.window, start, stop, width, number)
+            await self._websocket.send_bytes(made)
+
+    # --- what it is sent ---------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        await self._is_ready.wait()
+        while True:
+            # There is never more than one picture on the way: a slow browser skips, nothing queues.
+            await self._is_drawn.wait()
+            self._is_drawn.clear()
+            await self._websocket.send_bytes(self._live.message(self._faults))
+            for frame in await self._thumbnails():
+                await self._websocket.send_bytes(frame)
+            await asyncio.sleep(_EVERY)
+
+    async def _thumbnails(self) -> list[bytes]:
+        if not any(each.kind == "frames" for each in self._looked.values()):
+            return []
+        return await run_in_threadpool(lambda: list(self._live.thumbnails()))
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING)
+            if not self._sessions.is_good(self._session):
+                await self._websocket.close(_NOT_LOGGED_IN, "the session is over; log in again")
+                return
+            if any(name not in self._looked or self._is_stale(name) for name in self._names):
+                await self._look_up()
+
+    async def _look_up(self) -> None:
+        async with self._finding:
+            await run_in_threadpool(self._find)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self._live.view.streams
+
+    def _is_stale(self, name: str) -> bool:
+        return self._looked[name].feed.state == "waiting"
+
+    def _find(self) -> None:
+        """Read the streams that are looked at, where they are now."""
+        found: dict[str, Looked] = {}
+        faults = {}
+        for name in self._names:
+            try:
+                view = self._rig.host_of(name)
+                info = next((i for i in view.status.streams if i.name == name), None)
+            except RigmeshError as error:
+                faults[name] = str(error)
+                continue
+            if info is None:
+                faults[name] = f"{name} has not begun yet; start the graph"
+                if name in self._looked:
+                    found[name] = self._looked[name]
+                continue
+            before = self._looked.get(name)
+            if before is not None and (before.where, before.kind) == (view.where, info.kind):
+                found[name] = before
+            else:
+                found[name] = self._feeds.take(view.where, info_from_wire(info))
+        for name, looked in self._looked.items():
+            if found.get(name) is not looked:
+                self._feeds.give_back(looked)
+        self._looked, self._faults = found, faults
+        self._live.look_at(found)

@@ -1,0 +1,123 @@
+"""Signals as lines of text."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from rigmesh.cli.sparklines import LiveSignals, clipped, sparkline
+from rigmesh.errors import StreamNotFound, WaitTimeout
+from rigmesh.streams import Chunk, Markers, Signal, StreamInfo, local_clock
+from rigmesh_proto.v1 import control_pb2 as pb
+from rigmesh_proto.v1.stream_pb2 import StreamCounters
+from rigmesh_proto.v1.stream_pb2 import StreamInfo as WireInfo
+
+N = 400
+
+
+class Played:
+    """A reader of chunks that are there already, and then of none."""
+
+    def __init__(self, *chunks: Chunk) -> None:
+        self._chunks = list(chunks)
+
+    def read(self, timeout: float | None = None) -> Chunk | None:
+        if self._chunks:
+            return self._chunks.pop(0)
+        raise WaitTimeout("nothing more")
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_spike_is_seen_in_either_direction() -> None:
+    quiet = np.zeros(9)
+    down, up = quiet.copy(), quiet.copy()
+    down[3], up[6] = -1.0, 1.0
+
+    assert sparkline(down, up) == "▅▅▅▁▅▅█▅▅"
+
+
+def test_a_dense_wave_is_a_band_that_does_not_flicker() -> None:
+    assert set(sparkline(np.full(20, -1.0), np.full(20, 1.001))) == {"█"}
+
+
+def test_what_is_missing_is_a_dot_and_what_is_constant_a_line() -> None:
+    constant = np.array([3.0, np.nan, 3.0])
+
+    assert sparkline(constant, constant) == "▅·▅"
+    assert sparkline(np.full(4, np.nan), np.full(4, np.nan)) == "····"
+
+
+def test_texts_that_would_move_the_cursor_do_not() -> None:
+    assert clipped(["a\x1b[2J", "b\nc"], 40) == "a [2J │ b c"
+    assert clipped(["x" * 50], 10) == "…" + "x" * 9
+
+
+@pytest.fixture
+def live() -> Iterator[LiveSignals]:
+    now = local_clock()
+    amp = StreamInfo.signal(
+        "amp.signal", channels=["Cz", "Pz", "O1", "O2", "Oz"], sampling_rate=100, unit="uV"
+    )
+    data = np.arange(N)[:, None] * np.ones(5) / 10
+    stamps = now - N / 100 + np.arange(N) / 100
+    readers = {
+        "amp.signal": Played(Signal(data, stamps, info=amp)),
+        "marks.markers": Played(
+            Markers(["go", "[red]stop"], np.array([now, now]), info=StreamInfo.markers("marks"))
+        ),
+    }
+
+    def open_reader(name: str) -> Played:
+        if name not in readers:
+            raise StreamNotFound(f"{name} has not begun")
+        return readers[name]
+
+    with LiveSignals(open_reader, 120, 30) as made:
+        yield made
+
+
+def shown(live: LiveSignals, *names: str) -> str:
+    status = pb.Status(
+        streams=[
+            WireInfo(name=name, kind="markers" if "marks" in name else "signal") for name in names
+        ],
+        stream_counters=[StreamCounters(stream=name, produced=5, time=1.0) for name in names],
+    )
+    console = Console(width=140, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(live.draw(status))
+    return captured.get()
+
+
+def test_channels_are_lines_with_their_range(live: LiveSignals) -> None:
+    shown(live, "amp.signal")
+    text = ""
+    while "39.9" not in text:
+        text = shown(live, "amp.signal")
+
+    assert "Cz" in text
+    assert "O2 +1" in text
+    assert "uV" in text
+    assert "█" in text
+
+
+def test_markers_are_shown_as_texts_and_counted(live: LiveSignals) -> None:
+    text = ""
+    while "2 events" not in text:
+        text = shown(live, "marks.markers")
+
+    assert "go │ [red]stop" in text
+
+
+def test_a_stream_that_has_not_begun_says_so(live: LiveSignals) -> None:
+    text = ""
+    while "has not begun" not in text:
+        text = shown(live, "other.signal")
+
+    assert "waiting" in text
