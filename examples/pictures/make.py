@@ -89,7 +89,7 @@ def picture_panel(socket: Path, path: Path) -> None:
 def served(socket: Path, recordings: Path) -> Iterator[str]:
     """Serve the page; yield the link that one logs in with."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "rigmesh.cli", "web", "--listen", "127.0.0.1:0",
+        [Path(sys.executable).with_name("rigmesh"), "web", "--listen", "127.0.0.1:0",
          "--recordings", recordings],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "RIGMESH_SOCKET": str(socket)},
     )  # fmt: skip
