@@ -51,6 +51,23 @@ WINDOWS: dict[str, tuple[str, dict[str, Any], dict[str, list[str]]]] = {
     "images": ("ImageViewer", {}, {"frames": ["camera.frames"]}),
 }
 
+_EEG = "stream=eeg.signal&seconds=5"
+PAGES = {
+    "web-rigs": (1280, 800, "/"),
+    "web-live": (1280, 800, f"/live?{_EEG}&stream=marks.markers&stream=camera.frames"),
+    "web-live-phone": (390, 844, f"/live?{_EEG}"),
+    "web-graph": (1280, 800, "/graph"),
+    "web-recordings": (1280, 800, "/recordings"),
+    "web-browse": (
+        1280,
+        1150,
+        "/browse?file=session.h5&stream=alpha.filtered&stream=marks.markers&stream=spikes.events"
+        "&follow=1&width=4&events=marks.markers&by=text&target=spikes.events"
+        "&from=-0.2&to=0.6&bin=0.02",
+    ),
+}
+"""Width and height of each, and where it is."""
+
 
 def say(what: str) -> None:
     print(what, file=sys.stderr, flush=True)
@@ -102,7 +119,7 @@ def served(socket: Path, recordings: Path) -> Iterator[str]:
         process.stdout.close()
 
 
-def picture_pages(link: str, pages: dict[str, str]) -> None:
+def picture_pages(link: str) -> None:
     """Take pictures of pages, one of them as a phone shows it."""
     from playwright.sync_api import sync_playwright
 
@@ -115,10 +132,8 @@ def picture_pages(link: str, pages: dict[str, str]) -> None:
         page = context.new_page()
         page.goto(link)
         page.wait_for_timeout(2000)
-        for name, path in pages.items():
-            page.set_viewport_size(
-                {"width": 390, "height": 844} if "phone" in name else {"width": 1280, "height": 800}
-            )
+        for name, (width, height, path) in PAGES.items():
+            page.set_viewport_size({"width": width, "height": height})
             page.goto(base + path)
             page.wait_for_timeout(6000)
             page.screenshot(path=str(PICTURES / f"{name}.png"))
@@ -147,17 +162,7 @@ def main() -> None:
             picture_panel(socket, PICTURES / "panel.png")
         if wanted != "windows":
             with served(socket, Path(folder)) as link:
-                picture_pages(
-                    link,
-                    {
-                        "web-rigs": "/",
-                        "web-live": "/live?streams=eeg.signal,marks.markers&seconds=5",
-                        "web-live-phone": "/live?streams=eeg.signal&seconds=5",
-                        "web-graph": "/graph",
-                        "web-recordings": "/recordings",
-                        "web-browse": "/browse?file=session.h5",
-                    },
-                )
+                picture_pages(link)
         manager.stop_all()
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.crash_check import FORMATS
+from benchmarks.crashes import COUNTS, FAULTS, can_cut_power, measure
 from benchmarks.loop.soak import soak
+from tests.system.test_recorder_control import go_on, process_of, recorder_of, source_of
 from tests.system.test_recording import Until, kill, load, produced, recording_of
 
 from rigmesh.client import Manager
@@ -64,6 +67,46 @@ def test_what_is_killed_at_random_is_accounted_for(
     assert (holes >= 0).all()
     assert lost == holes.sum()
     assert not read_info(path).verdict.startswith("FAILED")
+
+
+def test_a_recorder_frozen_for_a_minute_holds_nobody_up_and_misses_a_counted_number(
+    manager: Manager, tmp_path: Path, until: Until
+) -> None:
+    path = tmp_path / "file.h5"
+    recorder = recorder_of(manager, path, source_of(manager))
+    manager.start_all()
+    go_on(manager, until)
+    process = process_of(manager, "rec.record")
+
+    process.suspend()
+    begin, before = time.monotonic(), produced(manager, "source.signal")
+    time.sleep(60)  # its length is what is looked at
+    took, made = time.monotonic() - begin, produced(manager, "source.signal") - before
+    process.resume()
+    go_on(manager, until, 2000)
+    manager.stop_all()
+
+    assert made / took == pytest.approx(1000, rel=0.02)  # the source was at its rate
+    found = load(path)["source.signal"]
+    numbers = found.data[:, 0]
+    holes = np.diff(numbers).astype(int) - 1
+    assert [gap.cause for gap in found.gaps] == [Cause.OVERRUN] * (holes > 0).sum()
+    assert [gap.count for gap in found.gaps] == holes[holes > 0].tolist()
+    assert 40_000 < holes.sum() < 60_000  # its ring held 10 s
+    assert recorder.report["verdict"] == read_info(path).verdict
+    assert read_info(path).verdict.startswith("OK with gaps")
+
+
+@pytest.mark.parametrize(("phase", "fault"), FAULTS)
+@pytest.mark.parametrize("name", FORMATS)
+def test_whatever_dies_leaves_a_whole_recording(name: str, phase: str, fault: str) -> None:
+    if fault == "power" and not can_cut_power():
+        pytest.skip("this system lets nobody shut a file system down")
+
+    found = measure(FORMATS[name], phase, fault, COUNTS[fault])
+
+    assert not found.flaws
+    assert found.is_good
 
 
 def test_nothing_is_lost_in_ten_minutes_of_a_closed_loop() -> None:
