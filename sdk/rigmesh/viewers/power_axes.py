@@ -1,4 +1,4 @@
-"""What windows of power by frequency share: ticks, words, and the form of their parameters."""
+"""Ticks and words of the axes of power and frequency."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PyQt5 import QtCore, QtWidgets
 
-from rigmesh.viewers.forms import ParameterForm, parameter_form
-from rigmesh.viewers.window import ViewerWindow
-
-__all__ = ["ParameterPane", "frequency_ticks", "unit_text", "value_text"]
+__all__ = ["frequency_ticks", "unit_text", "value_text"]
 
 Array = npt.NDArray[Any]
 
-_PANE_WIDTH = 280
 _LEAST_TICKS, _MOST_TICKS = 3, 9
 
 
@@ -70,33 +65,3 @@ def value_text(value: float, unit: str) -> str:
     if not np.isfinite(value):
         return "no value"
     return f"{value:.1f} {unit}" if unit.startswith("dB") else f"{value:.3g} {unit}"
-
-
-class ParameterPane(QtWidgets.QScrollArea):
-    """All parameters of a window in a form beside it; hidden at first.
-
-    Parameters
-    ----------
-    window : ViewerWindow
-        Whose.
-    """
-
-    def __init__(self, window: ViewerWindow) -> None:
-        super().__init__()
-        self._window = window
-        schema = type(window.settings).declared().schema()
-        for each in schema["properties"].values():
-            each.pop("live", None)  # all are: there is nothing to say of each
-        self.form: ParameterForm = parameter_form(schema, window.settings.parameters)
-        self.form.setContentsMargins(8, 8, 8, 8)
-        self.form.changed.connect(lambda name, value: window.change(**{name: value}))
-        self.setWidget(self.form)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(_PANE_WIDTH)
-        self.hide()
-
-    def show_values(self) -> None:
-        """Show what the parameters are now."""
-        self.form.set_values(self._window.settings.parameters)

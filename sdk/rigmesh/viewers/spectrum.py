@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
-from PyQt5 import QtCore, QtGui, QtWidgets
+from PyQt5 import QtCore, QtGui
 
 from rigmesh.display import Sink
 from rigmesh.node import Node
 from rigmesh.viewers.colours import Colours
-from rigmesh.viewers.power_axes import ParameterPane, frequency_ticks, unit_text, value_text
+from rigmesh.viewers.power_axes import frequency_ticks, unit_text, value_text
 from rigmesh.viewers.power_spectra import Curves, SpectrumSink
+from rigmesh.viewers.power_window import PowerWindow
 from rigmesh.viewers.trace_theme import Theme
-from rigmesh.viewers.window import ViewerWindow
 
 __all__ = ["Spectrum"]
 
@@ -50,7 +50,7 @@ class _Plot(pg.PlotWidget):  # type: ignore[misc]
         self.left.emit()
 
 
-class Spectrum(ViewerWindow):
+class Spectrum(PowerWindow):
     """Draws `viewers.Spectrum`.
 
     Attributes
@@ -79,10 +79,6 @@ class Spectrum(ViewerWindow):
         self._is_stale = True
         self._mouse: QtCore.QPointF | None = None
 
-        self.empty = QtWidgets.QLabel()
-        self.empty.setTextFormat(QtCore.Qt.TextFormat.PlainText)
-        self.empty.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
-        self.empty.setWordWrap(True)
         self.plot = _Plot()
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
@@ -97,15 +93,7 @@ class Spectrum(ViewerWindow):
         self.peak = pg.ScatterPlotItem(size=9, symbol="o")
         self.peak.setZValue(20)
         self.plot.addItem(self.peak)
-        self._pages = QtWidgets.QStackedWidget()
-        self._pages.addWidget(self.empty)
-        self._pages.addWidget(self.plot)
-        self.pane = ParameterPane(self)
-        split = QtWidgets.QSplitter(QtCore.Qt.Orientation.Horizontal)
-        split.addWidget(self._pages)
-        split.addWidget(self.pane)
-        split.setStretchFactor(0, 1)
-        self.body.addWidget(split, 1)
+        self.lay_out(self.plot)
         self._add_controls()
         self._paint()
         self._show_empty()
@@ -134,20 +122,7 @@ class Spectrum(ViewerWindow):
         self.add_action("+f", "]", "Up to higher frequencies").triggered.connect(
             lambda: self.turn_frequency(-1)
         )
-        asked = self.add_action("Settings…", "Ctrl+,", "All parameters, beside the curves")
-        asked.setCheckable(True)
-        asked.toggled.connect(self.pane.setVisible)
-        self.add_action("?", "F1", "Keys").triggered.connect(lambda: self.tell(self.keys))
-        space = QtWidgets.QWidget()
-        space.setSizePolicy(
-            QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Preferred
-        )
-        self.readout = QtWidgets.QLabel()
-        self.readout.setTextFormat(QtCore.Qt.TextFormat.PlainText)
-        self.readout.setContentsMargins(0, 0, 8, 0)
-        self.readout.setToolTip("The highest point near the mouse")
-        self.tools.addWidget(space)
-        self.tools.addWidget(self.readout)
+        self.add_last_controls("curves", "The highest point near the mouse")
         self._name_actions()
 
     # --- what is linked ----------------------------------------------------------------------
@@ -172,7 +147,7 @@ class Spectrum(ViewerWindow):
         if curves is None:
             self._show_empty()
             return
-        self._pages.setCurrentWidget(self.plot)
+        self.show_contents()
         if curves is self._drawn and not self._is_stale:
             return
         if self._drawn is None or curves.channels != self._drawn.channels:
@@ -264,8 +239,7 @@ class Spectrum(ViewerWindow):
             text = f"{self._stream} cannot be shown: {self._sink.problem}"
         else:
             text = f"{self._stream}: waiting for a segment of {self.settings.segment:g} s"
-        self.empty.setText(text)
-        self._pages.setCurrentWidget(self.empty)
+        self.show_text(text)
 
     def _paint(self) -> None:
         """Draw in the colours of the palette."""

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtCore
 
 from rigmesh.display import MarkerBuffer, Sink
 from rigmesh.node import Node
 from rigmesh.viewers.colours import Colours
-from rigmesh.viewers.power_axes import ParameterPane, unit_text, value_text
+from rigmesh.viewers.power_axes import unit_text, value_text
 from rigmesh.viewers.power_maps import ComputedMap, MapColumns, MapLook, MapSink
 from rigmesh.viewers.power_panels import MapPanels
-from rigmesh.viewers.window import ViewerWindow
+from rigmesh.viewers.power_window import PowerWindow
 
 __all__ = ["TimeFreq"]
 
@@ -28,7 +28,7 @@ _LIMITS_FOUND = 40
 """How often the limits are found anew while everything shown is replaced once."""
 
 
-class TimeFreq(ViewerWindow):
+class TimeFreq(PowerWindow):
     """Draws `viewers.TimeFreq`.
 
     Attributes
@@ -63,25 +63,13 @@ class TimeFreq(ViewerWindow):
         self._is_stale = True
         self._marked: tuple[object, ...] = ()
 
-        self.empty = QtWidgets.QLabel()
-        self.empty.setTextFormat(QtCore.Qt.TextFormat.PlainText)
-        self.empty.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
-        self.empty.setWordWrap(True)
         self.panels = MapPanels()
         self.panels.turned.connect(self.turn_time)
         self.panels.pointed.connect(self._read_out)
         self.panels.limits_moved.connect(
             lambda low, high: self.change(limits="fixed", low=low, high=high)
         )
-        self._pages = QtWidgets.QStackedWidget()
-        self._pages.addWidget(self.empty)
-        self._pages.addWidget(self.panels)
-        self.pane = ParameterPane(self)
-        split = QtWidgets.QSplitter(QtCore.Qt.Orientation.Horizontal)
-        split.addWidget(self._pages)
-        split.addWidget(self.pane)
-        split.setStretchFactor(0, 1)
-        self.body.addWidget(split, 1)
+        self.lay_out(self.panels)
         self._add_controls()
         self._show_empty()
 
@@ -102,20 +90,7 @@ class TimeFreq(ViewerWindow):
         colours.triggered.connect(self._next_colours)
         self.add_action("−t", "[", "Shorter").triggered.connect(lambda: self.turn_time(1))
         self.add_action("+t", "]", "Longer").triggered.connect(lambda: self.turn_time(-1))
-        asked = self.add_action("Settings…", "Ctrl+,", "All parameters, beside the maps")
-        asked.setCheckable(True)
-        asked.toggled.connect(self.pane.setVisible)
-        self.add_action("?", "F1", "Keys").triggered.connect(lambda: self.tell(self.keys))
-        space = QtWidgets.QWidget()
-        space.setSizePolicy(
-            QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Preferred
-        )
-        self.readout = QtWidgets.QLabel()
-        self.readout.setTextFormat(QtCore.Qt.TextFormat.PlainText)
-        self.readout.setContentsMargins(0, 0, 8, 0)
-        self.readout.setToolTip("What is under the mouse")
-        self.tools.addWidget(space)
-        self.tools.addWidget(self.readout)
+        self.add_last_controls("maps", "What is under the mouse")
         self._name_actions()
 
     # --- what is linked ----------------------------------------------------------------------
@@ -168,7 +143,7 @@ class TimeFreq(ViewerWindow):
         if self._columns is None or self._columns.newest < 0:
             self._show_empty()
             return
-        self._pages.setCurrentWidget(self.panels)
+        self.show_contents()
         if self._is_stale:
             self._draw_maps(look, self._columns)
         self._draw_markers(self._columns)
@@ -272,8 +247,7 @@ class TimeFreq(ViewerWindow):
             text = f"waiting for {self._streams[port]}"
         else:
             text = f"{self._streams[port]}: the first wavelets are not over yet"
-        self.empty.setText(text)
-        self._pages.setCurrentWidget(self.empty)
+        self.show_text(text)
 
     # --- controls ----------------------------------------------------------------------------
 
