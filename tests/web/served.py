@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +34,8 @@ class Served:
         The daemon to show.
     tokens : TokenFile, optional
         Those of the host, if it has some; see `tokens_in`.
+    command : sequence of str
+        What serves it, instead.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Served:
         *arguments: str | Path,
         socket: Path | None = None,
         tokens: TokenFile | None = None,
+        command: Sequence[str] = (str(_RIGMESH), "web"),
     ) -> None:
         self.folder = folder
         self.tokens = tokens
@@ -57,7 +61,7 @@ class Served:
             env["RIGMESH_SOCKET"] = str(socket)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(_RIGMESH), "web", "--listen", "127.0.0.1:0", *arguments],
+                [*command, "--listen", "127.0.0.1:0", *arguments],
                 stdout=subprocess.PIPE, stderr=log, env=env, text=True,
             )  # fmt: skip
         try:

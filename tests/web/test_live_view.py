@@ -13,7 +13,8 @@ from rigmesh.display import Feed, MarkerBuffer, SignalBuffer
 from rigmesh.streams import Cause, Gap, Markers, Signal, StreamInfo, local_clock
 from rigmesh.web import thumbnails
 from rigmesh.web.feeds import Looked
-from rigmesh.web.live_view import LiveView, View, factor_of, pack, unpack
+from rigmesh.web.live_messages import factor_of, pack, unpack
+from rigmesh.web.live_view import LiveView, View
 from rigmesh.web.thumbnails import encode, shrunk
 
 RATE = 1000.0
@@ -142,11 +143,12 @@ def test_a_window_of_the_past_is_exact() -> None:
     for first in range(0, 10_000, 1000):
         _feed(buffer, first, 1000)
 
-    message = view.window(102.0, 102.5, 1000, 7)
+    message, is_partial = view.window(102.0, 102.5, 1000, 7, is_last=False)
     header, _ = unpack(message)
     times, least, _greatest = _columns(message)
 
     assert header["number"] == 7
+    assert not is_partial
     assert header["streams"][0]["reaches"] == pytest.approx(100.0)
     assert np.array_equal(least[0], np.arange(1999, 2501))
     assert times[1] == pytest.approx(102.0)

@@ -279,12 +279,12 @@ def run_panel(hosts: Sequence[str] = ()) -> int:
     """
     application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(sys.argv[:1])
     panel = Panel(hosts)
-    panel.show()
     # Python gets to see Ctrl-C because the panel runs slots of it all the time.
     before = signal.signal(signal.SIGINT, lambda *_: panel.close())
     # Qt ends the process on an error in a slot unless there is a hook; people would rather go on.
     hook, sys.excepthook = sys.excepthook, _log_error
     try:
+        panel.show()
         return int(application.exec())
     finally:
         sys.excepthook = hook

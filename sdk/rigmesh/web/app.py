@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -26,6 +27,8 @@ from rigmesh_daemon.security.audit import Audit
 __all__ = ["create_app"]
 
 _STATIC = Path(__file__).with_name("static")
+_MOST_LOOKING_BACK = 4
+"""Threads that read recordings for the live page: never all there are."""
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -39,7 +42,8 @@ def create_app(settings: Settings) -> Starlette:
     Notes
     -----
     ``app.state`` has `settings`, `login`, `sessions`, `audit` (None: nothing is noted),
-    `rig` (the daemons) and `feeds` (the streams that are looked at).
+    `rig` (the daemons), `feeds` (the streams that are looked at) and `past_limiter` (of the
+    threads that read what was recorded of them).
     """
     pages = (entry, rigs, live, graphs, browse)
     routes: list[BaseRoute] = [route for each in pages for route in each.routes()]
@@ -62,7 +66,8 @@ def create_app(settings: Settings) -> Starlette:
 @contextlib.asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     app.state.rig = Rig(app.state.settings)
-    app.state.feeds = Feeds()
+    app.state.feeds = Feeds(app.state.settings.live_seconds)
+    app.state.past_limiter = CapacityLimiter(_MOST_LOOKING_BACK)
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ from rigmesh.streams import StreamInfo
 
 __all__ = ["Feeds", "Looked"]
 
-_LONGEST, _SHORTEST = 600.0, 20.0
+_SHORTEST = 20.0
 _MAX_BYTES = 128 * 2**20
 _MOST_MARKERS = 20_000
 _HISTORY_VALUES = 2e6
@@ -44,9 +44,16 @@ class Looked:
 
 
 class Feeds:
-    """Opens a stream for the first who looks at it, and closes it behind the last."""
+    """Opens a stream for the first who looks at it, and closes it behind the last.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    seconds : float
+        How much of a signal is kept, unless its values do not fit into the memory.
+    """
+
+    def __init__(self, seconds: float = 600.0) -> None:
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._open: dict[tuple[str, str], Looked] = {}
 
@@ -66,7 +73,7 @@ class Feeds:
         with self._lock:
             looked = self._open.get((where, info.name))
             if looked is None:
-                looked = self._open[where, info.name] = _opened(where, info)
+                looked = self._open[where, info.name] = _opened(where, info, self._seconds)
             looked.n_lookers += 1
             return looked
 
@@ -87,14 +94,14 @@ class Feeds:
             looked.feed.close()
 
 
-def _opened(where: str, info: StreamInfo) -> Looked:
+def _opened(where: str, info: StreamInfo, seconds: float) -> Looked:
     buffer: Buffer
     if info.kind == "markers":
         buffer = MarkerBuffer(_MOST_MARKERS)
     elif info.kind == "frames":
         buffer = FrameBuffer()
     else:
-        buffer = SignalBuffer(_seconds(info), max_bytes=_MAX_BYTES)
+        buffer = SignalBuffer(min(seconds, _fitting(info)), max_bytes=_MAX_BYTES)
     has_past = info.kind == "markers" or (
         info.kind == "signal" and info.sampling_rate * info.n_channels < _HISTORY_VALUES
     )
@@ -102,9 +109,9 @@ def _opened(where: str, info: StreamInfo) -> Looked:
     return Looked(where, info.name, info.kind, buffer, Feed(info.name, reader, buffer))
 
 
-def _seconds(info: StreamInfo) -> float:
-    """Return how much of a signal is kept, so that its extremes and stamps fit into the memory."""
+def _fitting(info: StreamInfo) -> float:
+    """Return how much of a signal fits into the memory, with its extremes and stamps."""
     # Two extremes for each 16 samples, with those of coarser bins; stamps and flags for each.
     per_sample = 2 * info.n_channels * np.dtype(info.dtype).itemsize / 15 + 9
     rate = max(info.sampling_rate, 1.0)
-    return float(np.clip(_MAX_BYTES / (per_sample * rate), _SHORTEST, _LONGEST))
+    return max(_MAX_BYTES / (per_sample * rate), _SHORTEST)

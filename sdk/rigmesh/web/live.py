@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 from typing import Any
 
+import anyio.to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,8 +18,10 @@ from rigmesh.errors import RigmeshError
 from rigmesh.streams import local_clock
 from rigmesh.streams.wire import info_from_wire
 from rigmesh.web.feeds import Feeds, Looked
+from rigmesh.web.live_past import Past
 from rigmesh.web.live_view import LiveView, View
 from rigmesh.web.pages import page
+from rigmesh.web.recordings import library_of
 from rigmesh.web.rig import Rig
 from rigmesh.web.sessions import Session, Sessions, require
 from rigmesh_daemon.security.rules import Role
@@ -82,6 +86,28 @@ async def _live(websocket: WebSocket) -> None:
         await run_in_threadpool(looker.close)
 
 
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Times that a browser wants to see."""
+
+    start: float
+    stop: float
+    width: int
+    number: int
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> _Window | None:
+        """Take it from a browser; None if it makes no sense."""
+        try:
+            made = cls(
+                float(said["start"]), float(said["stop"]), int(said["width"]), int(said["number"])
+            )
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
+        is_good = 0 < made.stop - made.start < 1e5 and 16 <= made.width <= 8000
+        return made if is_good else None
+
+
 class _Looker:
     """One browser that looks."""
 
@@ -98,11 +124,15 @@ class _Looker:
         self._is_drawn = asyncio.Event()
         self._is_drawn.set()
         self._finding = asyncio.Lock()
+        self._has_past = websocket.app.state.settings.recordings is not None
+        self._wanted: _Window | None = None
+        self._is_wanted = asyncio.Event()
 
     async def run(self) -> None:
         """Send what is new, as fast as the browser draws it, until one of both leaves."""
         tasks = [
-            asyncio.create_task(work()) for work in (self._receive, self._send, self._keep_house)
+            asyncio.create_task(work())
+            for work in (self._receive, self._send, self._keep_house, self._look_back)
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -148,18 +178,35 @@ class _Looker:
             self._is_ready.set()
             self._is_drawn.set()
         window = said.get("window")
-        if isinstance(window, dict):
-            await self._send_window(window)
+        if isinstance(window, dict) and (wanted := _Window.from_json(window)) is not None:
+            await self._send_window(wanted)
 
-    async def _send_window(self, window: dict[str, Any]) -> None:
-        try:
-            start, stop = float(window["start"]), float(window["stop"])
-            width, number = int(window["width"]), int(window["number"])
-        except (KeyError, TypeError, ValueError, OverflowError):
-            return
-        if 0 < stop - start < 1e5 and 16 <= width <= 8000:
-            made = await run_in_threadpool(self._live.window, start, stop, width, number)
-            await self._websocket.send_bytes(made)
+    async def _send_window(self, window: _Window) -> None:
+        """Send what is kept at once, and have the rest looked for if that does not reach."""
+        made, is_partial = await run_in_threadpool(self._window, window, None)
+        await self._websocket.send_bytes(made)
+        if is_partial:
+            self._wanted = window
+            self._is_wanted.set()
+
+    async def _look_back(self) -> None:
+        # A task by itself, in threads that nothing else needs: a disk may be slow.
+        while True:
+            await self._is_wanted.wait()
+            self._is_wanted.clear()
+            window, self._wanted = self._wanted, None
+            if window is not None:
+                limiter = self._websocket.app.state.past_limiter
+                made, _ = await anyio.to_thread.run_sync(self._from_past, window, limiter=limiter)
+                await self._websocket.send_bytes(made)
+
+    def _from_past(self, window: _Window) -> tuple[bytes, bool]:
+        return self._window(window, Past(self._rig, library_of(self._websocket)))
+
+    def _window(self, window: _Window, past: Past | None) -> tuple[bytes, bool]:
+        start, stop, width, number = window.start, window.stop, window.width, window.number
+        is_last = past is not None or not self._has_past
+        return self._live.window(start, stop, width, number, past, is_last=is_last)
 
     # --- what it is sent ---------------------------------------------------------------------
 

@@ -2,64 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rigmesh.display import FrameBuffer, MarkerBuffer, SignalBuffer
 from rigmesh.streams import StreamInfo, local_clock
 from rigmesh.web.feeds import Looked
+from rigmesh.web.live_messages import MOST_COLUMNS, columns_in, factor_of, pack, put
+from rigmesh.web.live_past import Past
+from rigmesh.web.live_window import marker_window, signal_window
 from rigmesh.web.thumbnails import encode
 
-__all__ = ["LiveView", "View", "factor_of", "pack", "unpack"]
+__all__ = ["LiveView", "View"]
 
 _MOST_MARKERS = 2000
-_MOST_COLUMNS = 4000
 _FRAME_EVERY = 0.2
-_KNOTS = 65
-_ALL_STAMPS = 2**18
-
-Array = npt.NDArray[Any]
-
-
-def pack(header: dict[str, Any], payload: list[bytes]) -> bytes:
-    """Return a message: length of the header, the header as JSON, then the payload.
-
-    The payload begins at a multiple of 8, and so does each part of it.
-    """
-    text = json.dumps(header, allow_nan=False).encode()
-    text += b" " * (-(4 + len(text)) % 8)
-    return b"".join((struct.pack("<I", len(text)), text, *map(_padded, payload)))
-
-
-def unpack(message: bytes) -> tuple[dict[str, Any], bytes]:
-    """Take a message apart: header and payload."""
-    (length,) = struct.unpack_from("<I", message)
-    return json.loads(message[4 : 4 + length]), message[4 + length :]
-
-
-def _padded(content: bytes) -> bytes:
-    return content + b"\0" * (-len(content) % 8)
-
-
-def factor_of(rate: float, seconds: float, width: int) -> int:
-    """Return how many samples share a column, so that no more than twice `width` columns are seen.
-
-    From 16 on it is a multiple of 16, which is quick.
-
-    Examples
-    --------
-    >>> factor_of(1000, 10, 1200), factor_of(30_000, 10, 1200), factor_of(0, 10, 1200)
-    (8, 240, 1)
-    """
-    wanted = int(rate * seconds / max(width, 1))
-    return max(1, wanted if wanted < 16 else wanted // 16 * 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +49,7 @@ class View:
         return cls(
             tuple(dict.fromkeys(streams))[:most],
             _number(values.get("seconds"), 0.1, 600.0, 10.0),
-            int(_number(values.get("width"), 16, _MOST_COLUMNS, 800)),
+            int(_number(values.get("width"), 16, MOST_COLUMNS, 800)),
         )
 
 
@@ -161,10 +122,41 @@ class LiveView:
         header = {"kind": "live", "number": self._number, **_clocks(), "streams": streams}
         return pack(header, payload)
 
-    def window(self, start: float, stop: float, width: int, number: int) -> bytes:
-        """Return the signals and markers between two times (local clock, in seconds)."""
+    def window(
+        self,
+        start: float,
+        stop: float,
+        width: int,
+        number: int,
+        past: Past | None = None,
+        *,
+        is_last: bool = True,
+    ) -> tuple[bytes, bool]:
+        """Return the signals and markers between two times.
+
+        Parameters
+        ----------
+        start, stop : float
+            Local clock, in seconds.
+        width : int
+            On so many pixels.
+        number : int
+            Sent back.
+        past : Past, optional
+            Where to look for what the buffers do not keep any more; that reads files.
+        is_last : bool
+            Whether nothing better follows: else what the buffers do not reach is marked as partial.
+
+        Returns
+        -------
+        message : bytes
+            What is sent.
+        is_partial : bool
+            Whether it is so marked.
+        """
         payload: list[bytes] = []
         streams = []
+        is_partial = False
         for name in self.view.streams:
             sent = self._sent.get(name)
             if sent is None:
@@ -172,24 +164,21 @@ class LiveView:
             buffer = sent.looked.buffer
             told: dict[str, Any] = {"name": name}
             if isinstance(buffer, SignalBuffer) and buffer.info is not None:
-                first, stop_row = buffer.row_at(start) - 1, buffer.row_at(stop) + 1
-                rate = buffer.info.sampling_rate
-                factor = factor_of(rate, (stop_row - first) / rate, width) if rate else 1
-                begin = max(0, first // factor)
-                n = min(-(-stop_row // factor) - begin, 2 * _MOST_COLUMNS)
+                found = signal_window(buffer, start, stop, width, past)
                 told["generation"] = buffer.generation
-                told["columns"] = _columns(buffer, factor, begin, max(0, n), payload)
-                kept = buffer.rows
-                told["reaches"] = _first_time(buffer, kept[0]) if kept[0] < kept[1] else None
+                told["columns"] = {**put(found.columns, payload), "factor": found.factor}
+                told["reaches"] = found.reaches
+                is_partial |= found.is_short and not is_last
             elif isinstance(buffer, MarkerBuffer):
-                found = [pair for pair in buffer.since(start) if pair[0] <= stop]
-                told["markers"] = _told(found[-_MOST_MARKERS:])
+                markers, is_short = marker_window(name, buffer, start, stop, past)
+                told["markers"] = _told(markers[-_MOST_MARKERS:])
+                is_partial |= is_short and not is_last
             streams.append(told)
         header = {
             "kind": "window", "number": number, "start": start, "stop": stop, **_clocks(),
-            "streams": streams,
+            "is_partial": is_partial, "streams": streams,
         }  # fmt: skip
-        return pack(header, payload)
+        return pack(header, payload), is_partial
 
     def thumbnails(self) -> Iterator[bytes]:
         """Yield messages with newer frames; takes milliseconds each."""
@@ -246,16 +235,15 @@ class LiveView:
     ) -> dict[str, Any]:
         stop = buffer.rows[1] // sent.factor
         is_regular = buffer.info is not None and buffer.info.is_regular
-        most = 2 * self.view.width if is_regular else _MOST_COLUMNS
+        most = 2 * self.view.width if is_regular else MOST_COLUMNS
         is_new = sent.columns < 0 or stop - sent.columns > most
         first = max(0, stop - most) if is_new else sent.columns
         if is_new and is_regular and buffer.info is not None:
             seen = int(self.view.seconds * buffer.info.sampling_rate / sent.factor) + 2
             first = max(first, stop - seen)
         sent.columns = stop
-        told = _columns(buffer, sent.factor, first, stop - first, payload)
-        told["is_new"] = is_new
-        return told
+        told = put(columns_in(buffer, sent.factor, first, stop - first), payload)
+        return {**told, "factor": sent.factor, "is_new": is_new}
 
     def _new_markers(self, sent: _Sent, buffer: MarkerBuffer) -> list[list[Any]]:
         total = buffer.n_total
@@ -289,43 +277,3 @@ def _described(info: StreamInfo) -> dict[str, Any]:
         else [],
         "shape": list(info.sample_shape),
     }
-
-
-def _columns(
-    buffer: SignalBuffer, factor: int, first: int, n: int, payload: list[bytes]
-) -> dict[str, Any]:
-    """Put columns into the payload: their times, then least and greatest, channel by channel."""
-    found = buffer.columns(factor, first, n)
-    least = np.ascontiguousarray(found.minimum.T, np.float32)
-    greatest = np.ascontiguousarray(found.maximum.T, np.float32)
-    offset = sum(len(_padded(part)) for part in payload)
-    payload += [_times(buffer, factor, first, n).tobytes(), least.tobytes(), greatest.tobytes()]
-    return {"offset": offset, "n": n, "factor": factor, "n_channels": len(least)}
-
-
-def _times(buffer: SignalBuffer, factor: int, first: int, n: int) -> Array:
-    """Return the middle of each column, local clock, in seconds."""
-    if n <= 0:
-        return np.empty(0)
-    begin, stop = first * factor, (first + n) * factor
-    middles = begin + (np.arange(n) + 0.5) * factor - 0.5
-    if stop - begin <= _ALL_STAMPS:
-        stamps = buffer.times(begin, stop)
-        rows = np.arange(stop - len(stamps), stop) if len(stamps) else np.empty(0)
-        last = buffer.rows[1]
-        if len(stamps) and stop > last:  # the last column may not be whole
-            rows = np.arange(last - len(stamps), last)
-    else:
-        rows = np.unique(np.linspace(max(begin, buffer.rows[0]), stop - 1, _KNOTS).astype(np.int64))
-        found = [buffer.times(row, row + 1) for row in rows.tolist()]
-        rows = rows[[len(stamp) == 1 for stamp in found]]
-        stamps = np.concatenate(found) if found else np.empty(0)
-    if not len(stamps):
-        return np.zeros(n)
-    times: Array = np.interp(middles, rows, stamps)
-    return times
-
-
-def _first_time(buffer: SignalBuffer, row: int) -> float | None:
-    found = buffer.times(row, row + 1)
-    return float(found[0]) if len(found) else None

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -35,7 +35,7 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-def library_of(request: Request) -> Library:
+def library_of(connection: HTTPConnection) -> Library:
     """Return the recordings that this page may show.
 
     Raises
@@ -43,7 +43,7 @@ def library_of(request: Request) -> Library:
     NotPermitted
         If it shows none.
     """
-    state = request.app.state
+    state = connection.app.state
     with _lock:
         if not hasattr(state, "library"):
             root = state.settings.recordings

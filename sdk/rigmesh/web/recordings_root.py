@@ -91,6 +91,15 @@ class Root:
             return path
         raise RecordingError(f"no recording {name!r}")
 
+    def name_of(self, path: str) -> str | None:
+        """Return the name of a file that somebody tells of; None if it is not in this folder."""
+        told = Path(path)
+        try:
+            # Of the folder only: what is a link itself is not followed, here as elsewhere.
+            return (told.parent.resolve() / told.name).relative_to(self._path).as_posix()
+        except (OSError, RuntimeError, ValueError):
+            return None
+
     def is_sealed(self, path: Path) -> bool:
         """Whether a recording is one file, which can be fetched."""
         return _is_file(path)

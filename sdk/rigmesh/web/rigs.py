@@ -21,7 +21,7 @@ from rigmesh.web.watch import HostView, is_recorder
 from rigmesh_daemon.security.rules import Role
 from rigmesh_proto.v1 import control_pb2 as pb
 
-__all__ = ["alarms_of", "host_json", "jsonable", "routes", "state_of"]
+__all__ = ["alarms_of", "host_json", "jsonable", "report_of", "routes", "state_of"]
 
 _FULL = 0.4
 _LEAST_FREE = 0.05
@@ -118,7 +118,7 @@ def alarms_of(view: HostView) -> Iterator[dict[str, str]]:
     for node in status.nodes:
         if node.state == pb.NODE_STATE_FAILED:
             yield alarm("bad", node.spec.name, f"failed: {node.failure.message}")
-        report = _report(node)
+        report = report_of(node)
         if str(report.get("verdict", "")).startswith("FAILED"):
             yield alarm("bad", node.spec.name, str(report["verdict"]))
         for text in report.get("alarms", []):
@@ -219,7 +219,8 @@ def _stream(view: HostView, info: Any) -> dict[str, Any]:
     }
 
 
-def _report(node: pb.NodeStatus) -> dict[str, Any]:
+def report_of(node: pb.NodeStatus) -> dict[str, Any]:
+    """Return what a node has reported."""
     try:
         found = json.loads(node.report_json or "{}")
     except ValueError:
@@ -228,7 +229,7 @@ def _report(node: pb.NodeStatus) -> dict[str, Any]:
 
 
 def _recorder(view: HostView, node: pb.NodeStatus) -> dict[str, Any]:
-    report = _report(node)
+    report = report_of(node)
     prefix = f"{node.spec.name}."
     wanted = ("phase", "written_mb", "free_seconds", "lag", "sealing", "part")
     states = {name: jsonable(view.states.get(prefix + name)) for name in wanted}

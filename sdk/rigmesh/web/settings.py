@@ -97,6 +97,8 @@ class Settings:
         Names and addresses, beside those of the loopback, by which browsers may ask for it.
     session_seconds : float
         After so long a person has to log in again.
+    live_seconds : float
+        So much of a stream is kept at most, while somebody looks at it.
     """
 
     listen: Address = Address("127.0.0.1", DEFAULT_PORT)
@@ -109,6 +111,7 @@ class Settings:
     audit_log: Path | None = None
     names: tuple[str, ...] = ()
     session_seconds: float = 12 * 3600.0
+    live_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         if not self.listen.is_loopback and (self.tls_dir is None or self.tokens is None):

@@ -9,6 +9,7 @@ const SECONDS = [1, 2, 5, 10, 30, 60, 120, 300, 600];
 const MOST_ROWS = 128;
 const STRIP_PADDING = 12; // of a raster's strip, which the traces do not have
 const RASTER_LABELS = 86;
+const PATIENCE = 400; // ms, with a recording that is being read
 
 const main = await begin("live");
 const state = {
@@ -138,7 +139,8 @@ function showFollowing() {
 }
 
 // Windows are answered in turn; of those asked meanwhile only the last one matters.
-let asked = 0, answered = 0, isWaiting = false;
+// Of one that reaches beyond what the server keeps that comes first, and the whole after it.
+let asked = 0, answered = 0, whole = 0, isWaiting = false;
 function askWindow() {
   if (!state.range) return;
   if (asked > answered) { isWaiting = true; return; }
@@ -162,7 +164,7 @@ function showSide() {
 
 const wire = socket("/api/live", {
   open: () => {
-    asked = answered = 0;
+    asked = answered = whole = 0;
     tell();
     ping();
     if (state.range) askWindow();
@@ -251,7 +253,18 @@ function takeColumns(stream, told, data, payload) {
 }
 
 function takeWindow(header, data, payload) {
-  answered = header.number;
+  answered = Math.max(answered, header.number);
+  if (isWaiting && answered === asked) { isWaiting = false; askWindow(); }
+  clearTimeout(takeWindow.later);
+  // What is there stays for a moment, so that the picture does not flicker while one moves.
+  if (header.is_partial) takeWindow.later = setTimeout(() => showWindow(header, data, payload), PATIENCE);
+  else if (header.number >= whole) {
+    whole = header.number;
+    showWindow(header, data, payload);
+  }
+}
+
+function showWindow(header, data, payload) {
   let reaches = Infinity;
   for (const told of header.streams) {
     const stream = streams.get(told.name);
@@ -260,7 +273,6 @@ function takeWindow(header, data, payload) {
     if (told.markers) stream.markers = told.markers.map(([time, text]) => ({ time, text }));
     if (told.reaches) reaches = Math.min(reaches, told.reaches);
   }
-  if (isWaiting) { isWaiting = false; askWindow(); }
   if (!state.range) return;
   hint.hidden = state.range[1] >= reaches || !Number.isFinite(reaches);
   setText(hint, `Kept from ${clock(reaches + state.unix)} on.`);
