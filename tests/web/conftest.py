@@ -49,9 +49,12 @@ class _Nothing(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, without a screen."""
+    """Chromium, without a screen.
+
+    For a module: as long as Playwright runs, its event loop does, and `asyncio.run` is refused.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     if not _CHROMIUM.exists():
         pytest.skip(f"there is no {_CHROMIUM}")
