@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 from rigmesh.errors import NodeError, RigmeshError
 from rigmesh.node import Input, InputLink, NodeRunner, Output
 from rigmesh.node.live import call, write
-from rigmesh.streams import Chunk, ClockModel, Gap
+from rigmesh.streams import Chunk, ClockModel, Gap, StreamInfo
+from rigmesh_nodes._replay_order import Turns, cut
 
 __all__ = ["Changes", "Link", "Note"]
 
@@ -82,7 +84,7 @@ class Changes:
             if not n:
                 self._make(self.pending.popleft())
             elif n < len(chunk):
-                head, chunk = _cut(chunk, n)
+                head, chunk = cut(chunk, n)
                 self._count(port, n)
                 link.take(head)
             else:
@@ -177,9 +179,18 @@ class Link:
         The stream.
     changes : Changes
         Those of the node.
+    turns : Turns
+        In which order it takes the samples of several streams.
     """
 
-    def __init__(self, runner: NodeRunner, port: str, stream: str, changes: Changes) -> None:
+    def __init__(
+        self,
+        runner: NodeRunner,
+        port: str,
+        stream: str,
+        changes: Changes,
+        turns: Turns | None = None,
+    ) -> None:
         into: Input[Chunk] = runner.node.port(port)
         self.take = runner.handler(port)
         self._link = InputLink(stream)
@@ -187,19 +198,29 @@ class Link:
         self._runner = runner
         self._port = port
         self._changes = changes
+        self._turns = turns
+        if turns is not None:
+            turns.add(port, stream, self)
         self._epoch: int | None = None
         self._next: int | None = None
 
     def announced(self, output: Output[Chunk]) -> None:
         """Pass the description on."""
-        is_new = self._epoch is not None and output.epoch != self._epoch
-        if is_new:
-            self._next = output.index
-        self._epoch = output.epoch
-        self._runner.input_announced(self._link, output.info, new_epoch=is_new)
+        tell = partial(self._describe, output.info, output.epoch, output.index)
+        if self._turns is None:
+            tell()
+        else:
+            self._turns.announce(self._port, self._link.stream, tell)
 
     def deliver(self, chunk: Chunk) -> None:
-        """Hand a chunk on."""
+        """Hand a chunk on, when it is its turn."""
+        if self._turns is None:
+            self.hand(chunk)
+        else:
+            self._turns.take(self._port, self._link.stream, chunk)
+
+    def hand(self, chunk: Chunk) -> None:
+        """Hand a chunk to the node."""
         if self._changes.pending:
             # Only what a recorder was too slow for is counted by the index, too.
             if self._next is not None:
@@ -217,17 +238,15 @@ class Link:
 
     def ended(self) -> None:
         """Pass the end on."""
-        self._runner.input_ended(self._link)
+        tell = partial(self._runner.input_ended, self._link)
+        if self._turns is None:
+            tell()
+        else:
+            self._turns.end(self._port, self._link.stream, tell)
 
-
-def _cut(chunk: Chunk, n: int) -> tuple[Chunk, Chunk]:
-    """Return the first samples of a chunk, with the gaps before them, and the others."""
-    parts = [
-        type(chunk)(
-            chunk.data[rows], chunk.raw_timestamps[rows], index=chunk.index + start,
-            epoch=chunk.epoch, gaps=() if start else chunk.gaps, clock=chunk.clock,
-            info=chunk.info,
-        )
-        for start, rows in ((0, slice(0, n)), (n, slice(n, None)))
-    ]  # fmt: skip
-    return parts[0], parts[1]
+    def _describe(self, info: StreamInfo, epoch: int, index: int) -> None:
+        is_new = self._epoch is not None and epoch != self._epoch
+        if is_new:
+            self._next = index
+        self._epoch = epoch
+        self._runner.input_announced(self._link, info, new_epoch=is_new)

@@ -21,6 +21,7 @@ from rigmesh.recording import Capture, RecordedStream, Recording
 from rigmesh.recording.compare import parts_by_name
 from rigmesh.streams import Chunk, ClockModel, Frames, Gap, Markers, Signal, local_clock
 from rigmesh_nodes._replay_changes import Changes, Link
+from rigmesh_nodes._replay_order import Turns, first_epochs, known_streams
 from rigmesh_nodes._replay_plan import ReplayPlan, plan_replay
 from rigmesh_nodes._replay_track import Track
 
@@ -54,6 +55,9 @@ class Replayed:
         Played streams of which samples are missing only here, since the recorder lost them.
     n_pauses : int
         How often recording paused while the graph went on.
+    unordered : dict of str to (int, int)
+        Nodes with several inputs that were not handed everything in the order that was recorded:
+        how many samples they got in the order of their times, and how many in all.
     """
 
     plan: ReplayPlan
@@ -63,6 +67,7 @@ class Replayed:
     timed: list[str] = field(default_factory=list)
     gaps: dict[str, int] = field(default_factory=dict)
     n_pauses: int = 0
+    unordered: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def replay_graph(
@@ -109,7 +114,7 @@ def replay_graph(
     """
     parts = parts_by_name(recording)
     plan = plan_replay(graph, types, list(parts), streams=streams, without=without)
-    run = _Run(recording, parts, plan, capture)
+    run = _Run(recording, parts, plan, types, capture)
     try:
         run.open()
         run.play(speed, progress)
@@ -215,9 +220,12 @@ class _Run:
         recording: Recording,
         parts: Mapping[str, Sequence[RecordedStream]],
         plan: ReplayPlan,
+        types: Mapping[str, NodeType],
         capture: Capture,
     ) -> None:
         self._plan = plan
+        self._types = types
+        self._context = recording.context
         self._parts = {name: parts[name] for name in plan.played}
         self._recorded = parts
         self._n_pauses = sum(note.get("kind") == "pause" for note in recording.notes)
@@ -231,22 +239,25 @@ class _Run:
         for name in plan.played:
             self._outputs[name] = output = Output[Any]().bound(name)
             output.join(self._lane)
+        self._turns: dict[str, Turns] = {}
+        self._first_epochs = first_epochs(recording.notes)
         ends = _ends(parts)
         for spec in plan.computed:
-            runner = self._add(spec.name, spec.type, spec.params, recording.context)
+            runner = self._add(spec.name, spec.type, spec.params)
             changes = Changes.of(runner, recording.notes, ends)
             self._changes[spec.name] = changes
+            turns = None
+            if spec.name in plan.several_inputs:
+                self._turns[spec.name] = turns = Turns(recording.notes, spec.name)
             for port, streams in spec.inputs.items():
                 for stream in streams:
-                    self._outputs[stream].add_target(Link(runner, port, stream, changes))
+                    self._outputs[stream].add_target(Link(runner, port, stream, changes, turns))
         for name in plan.compared:
             self._outputs[name].add_target(_Tape(capture))
 
-    def _add(
-        self, name: str, type_name: str, params: Mapping[str, Any], context: Mapping[str, Any]
-    ) -> NodeRunner:
+    def _add(self, name: str, type_name: str, params: Mapping[str, Any]) -> NodeRunner:
         node = load(type_name)(**params)
-        node.runtime = runtime = _Runtime(self._clock, context)
+        node.runtime = runtime = _Runtime(self._clock, self._context)
         runner = NodeRunner(node, name)
         runner.join(self._lane)
         runtime.runner = runner
@@ -255,7 +266,8 @@ class _Run:
             self._outputs[output.stream] = output
             known = self._recorded.get(output.stream, ())
             epochs = [epoch for part in known for epoch in part.epochs]
-            output.epoch = epochs[0].epoch if epochs else 0
+            begins = self._first_epochs.get(output.stream, 0)
+            output.epoch = epochs[0].epoch if epochs else begins
         return runner
 
     def open(self) -> None:
@@ -318,10 +330,16 @@ class _Run:
             timed=[name for name, runtime in self._runtimes.items() if runtime.has_asked],
             gaps={name: count for name, count in lost.items() if count},
             n_pauses=self._n_pauses,
+            unordered={
+                name: (turns.n_as_came, turns.n_as_came + turns.n_in_order)
+                for name, turns in self._turns.items()
+                if turns.n_as_came
+            },
         )
 
     def _number_from_the_middle(self) -> None:
         """Let what has one sample for each of its input's count like that, if it began later."""
+        counted: dict[str, bool] = {}
         is_whole = all(self._outputs[name].index == 0 for name in self._parts)
         for spec in self._plan.computed:
             runner = self._runners[spec.name]
@@ -331,11 +349,20 @@ class _Run:
             for port, stream in inputs:
                 changes.first[port] = changes.first.get(port, 0) + self._outputs[stream].index
             source = self._outputs[inputs[0][1]]
-            if len(inputs) > 1 or not source.info.is_regular:
-                continue
+            follows = len(inputs) == 1 and source.info.is_regular
             for output in runner.node.bound_outputs():
-                if output.is_announced and output.info.sampling_rate == source.info.sampling_rate:
-                    output.index = source.index
+                counted[output.stream] = is_whole
+                if (
+                    follows
+                    and output.is_announced
+                    and output.info.sampling_rate == source.info.sampling_rate
+                ):
+                    output.index, counted[output.stream] = source.index, True
+        known = known_streams(
+            self._plan, self._runners, self._context.get("graph"), self._types, counted=counted
+        )
+        for turns in self._turns.values():
+            turns.begin(known)
 
     def _raise_failure(self) -> None:
         for runner in self._runners.values():

@@ -267,6 +267,11 @@ class GroupControl:
         """Report where an epoch lies."""
         self._send(ring=ring_of(writer))
 
+    @property
+    def has_listener(self) -> bool:
+        """Whether a daemon is there."""
+        return self._connection is not None
+
     def say(self, entry: dict[str, Any]) -> None:
         """Tell of a change, for the journals of all recordings."""
         self._send(journal=group_pb2.JournalEntry(entry_json=json.dumps(entry, default=str)))

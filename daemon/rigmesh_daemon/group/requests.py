@@ -30,6 +30,10 @@ _SLOW = ("open", "finish", "set_params", "journal", "get_states", "set_states", 
 class GroupReports(Reports, Protocol):
     """What is told to the daemon without being asked."""
 
+    @property
+    def has_listener(self) -> bool:
+        """Whether a daemon is there."""
+
     def say(self, entry: dict[str, Any]) -> None:
         """Tell of a change, for the journals of all recordings."""
 
@@ -90,7 +94,7 @@ class Requests:
         return method, what in _SLOW
 
     def count(self) -> None:
-        """Publish the counters, and see to what the interpreter needs.
+        """Publish the counters and orders of delivery, and see to what the interpreter needs.
 
         Raises
         ------
@@ -99,6 +103,11 @@ class Requests:
         """
         self._quiet.tend(running=bool(self.nodes.busy))
         self._page.write(self._counters.page())
+        # Without a daemon they would crowd out what it should hear when it comes.
+        if self._reports.has_listener:
+            for runner in list(self.nodes.runners.values()):
+                if (entry := runner.order.drain()) is not None:
+                    self._reports.say(entry)
 
     def close(self) -> None:
         """End the threads and remove everything from shared memory."""

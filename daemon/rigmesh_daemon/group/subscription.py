@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +74,6 @@ class Subscription:
         self._latencies = self.latency.counts
         self._runner = runner
         self._port = port
-        self._deliver = runner.handler(port.name)
         self._transport = transport
         self._bell = bell
         self._lossless = port.lossless
@@ -91,7 +91,7 @@ class Subscription:
         self._last_stamps: npt.NDArray[np.float64] | None = None
         self._last_clock = IDENTITY
         self._max_samples: int | None = None
-        port.links.append(self.link)
+        runner.order.attach(port.name, self.link, self._bind)
 
     @property
     def name(self) -> str:
@@ -180,9 +180,12 @@ class Subscription:
         """Stop reading."""
         self._close_readers()
         if self.link in self._port.links:
-            self._port.links.remove(self.link)
+            self._runner.order.detach(self.link)
 
     # --- inside ------------------------------------------------------------------------------
+
+    def _bind(self, take: Callable[[Chunk], None]) -> None:
+        self._deliver = take
 
     def _attach_next(self) -> bool:
         if not self._queue:

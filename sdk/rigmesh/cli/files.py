@@ -93,7 +93,7 @@ def _show_origin(found: RecordingInfo) -> None:
 
 
 def _show_notes(found: RecordingInfo) -> None:
-    notes = [note for note in found.notes if note.get("kind") != "counters"]
+    notes = [note for note in found.notes if note.get("kind") not in ("counters", "order")]
     begin = found.created.get("local_clock", 0.0)
     for note in notes[:_MOST_NOTES]:
         time = f"{note.get('time', begin) - begin:+.3f} s"

@@ -221,11 +221,11 @@ def _say(done: Replayed, recording: Recording) -> None:
             f"the sample of {done.n_by_time} of these changes is not recorded; made at the time "
             "that is, to some milliseconds"
         )
-    if plan.several_inputs:
-        warnings.append(
-            f"the order in which chunks came is not recorded: {', '.join(plan.several_inputs)} "
-            "with several streams got them in the order of their times"
-        )
+    warnings += [
+        f"in which order {name} with several streams got {n} of its {of} samples is not recorded, "
+        "or another graph has others; here they came in the order of their times"
+        for name, (n, of) in done.unordered.items()
+    ]
     if done.timed:
         warnings.append(f"{', '.join(done.timed)}: what they give depends on when chunks came")
     warnings += [

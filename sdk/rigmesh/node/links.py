@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rigmesh.node.ports import Input, InputLink, Output
+from rigmesh.node.ports import InputLink, Output
 from rigmesh.node.runner import NodeRunner
 from rigmesh.streams import Chunk, ClockModel, Gap
 
@@ -14,11 +14,18 @@ __all__ = ["link_nodes"]
 class _NodeTarget:
     """An output's link to the next node of its lane."""
 
-    def __init__(self, runner: NodeRunner, port: Input[Chunk], link: InputLink) -> None:
+    deliver: Callable[[Chunk], None]
+
+    def __init__(self, runner: NodeRunner, link: InputLink, out: Output[Chunk]) -> None:
         self._runner = runner
         self._link = link
+        self._out = out
         self._epoch: int | None = None
-        self.deliver = runner.handler(port.name)
+
+    def bind(self, take: Callable[[Chunk], None]) -> None:
+        """Hand chunks to this function from now on."""
+        self.deliver = take
+        self._out.rebind()
 
     def announced(self, output: Output[Chunk]) -> None:
         """Pass the description on."""
@@ -40,14 +47,13 @@ class _NodeTarget:
 def link_nodes(source: NodeRunner, output: str, sink: NodeRunner, port: str) -> Callable[[], None]:
     """Link two nodes within a process; they must share a lane. Return what undoes it."""
     out: Output[Chunk] = source.node.port(output)
-    into: Input[Chunk] = sink.node.port(port)
     link = InputLink(out.stream)
-    into.links.append(link)
-    target = _NodeTarget(sink, into, link)
+    target = _NodeTarget(sink, link, out)
+    sink.order.attach(port, link, target.bind)
     out.add_target(target)
 
     def undo() -> None:
         out.remove_target(target)
-        into.links.remove(link)
+        sink.order.detach(link)
 
     return undo

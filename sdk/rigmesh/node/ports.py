@@ -195,11 +195,15 @@ class Output(Generic[C]):
         self.targets.append(target)
         if self._info is not None:
             target.announced(self)  # type: ignore[arg-type]
-        self._deliver = [t.deliver for t in self.targets]
+        self.rebind()
 
     def remove_target(self, target: Target) -> None:
         """Hand no more chunks to `target`."""
         self.targets.remove(target)
+        self.rebind()
+
+    def rebind(self) -> None:
+        """Look again which functions of the targets take chunks."""
         self._deliver = [t.deliver for t in self.targets]
 
     @property

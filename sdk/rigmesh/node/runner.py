@@ -12,6 +12,7 @@ from rigmesh.errors import NodeError, ParameterError, PortMismatch, StateError
 from rigmesh.node.base import Node
 from rigmesh.node.hotpath import Meter, taker
 from rigmesh.node.lane import Lane
+from rigmesh.node.order import DeliveryOrder
 from rigmesh.node.ports import InputLink
 from rigmesh.streams import Cause, Chunk, StreamInfo
 
@@ -64,6 +65,7 @@ class NodeRunner:
         self.lane = Lane()
         self.meters: dict[str, Meter] = {}
         self.watchers: list[Callable[[], None]] = []
+        self.order = DeliveryOrder(self)
         self._changed = changed
         self.scribbles = scribble
         self._thread: threading.Thread | None = None
@@ -88,6 +90,7 @@ class NodeRunner:
         """Forget the last run; every output begins a new epoch. Before any node is opened."""
         for meter in self.meters.values():
             meter.reset()
+        self.order.forget()
         for port in self.node.bound_inputs():
             for link in port.links:
                 link.ended, link.info = False, None

@@ -25,6 +25,7 @@ _LONGEST = 2000
 
 def tree_of(found: OpenRecording) -> dict[str, Any]:
     """Return what a page needs to know of a recording to begin."""
+    notes = [note for note in found.notes if note.get("kind") != "order"]
     return {
         "name": found.path.name,
         "state": found.state,
@@ -37,9 +38,9 @@ def tree_of(found: OpenRecording) -> dict[str, Any]:
         "context": safe(found.context),
         "notes": [
             safe({**note, "time": note.get("time", found.begin) - found.begin})
-            for note in list(found.notes)[:_MOST_NOTES]
+            for note in notes[:_MOST_NOTES]
         ],
-        "n_notes": len(found.notes),
+        "n_notes": len(notes),
         "has_file_tree": found.path.suffix.lower() in (".h5", ".hdf5", ".nwb")
         and found.state in ("sealed", "file"),
     }

@@ -131,8 +131,10 @@ def in_pieces(*chunks: Chunk) -> Iterator[Chunk]:
         yield from pieces
 
 
-def record(path: Path, streams: Sequence[Sequence[Chunk]], notes: Sequence[Any] = ()) -> Path:
-    capture = Capture.create(path, "run", {})
+def record(
+    path: Path, streams: Sequence[Sequence[Chunk]], notes: Sequence[Any] = (), **context: Any
+) -> Path:
+    capture = Capture.create(path, "run", context)
     for chunks in streams:
         for chunk in chunks:
             capture.append(chunk)
