@@ -15,12 +15,21 @@ import numpy as np
 import pytest
 import uvicorn
 from tests.web.conftest import Until, Visit
+from tests.web.recorded import GAP, SIGNAL, TRIALS, N, Recorded, record
+from tests.web.recorded import RATE as RECORDED_RATE
 from tests.web.served import Served, Visitor
 from websockets.sync.client import ClientConnection, connect
 
 from rigmesh.client import Manager
+from rigmesh.display import MarkerBuffer, SignalBuffer
+from rigmesh.recording import open_recording
+from rigmesh.streams import Markers, Signal
 from rigmesh.web.app import create_app
+from rigmesh.web.browse_bins import BinCache
+from rigmesh.web.browse_open import Library
 from rigmesh.web.live_messages import unpack
+from rigmesh.web.live_past import Past
+from rigmesh.web.live_window import marker_window, signal_window
 from rigmesh.web.recordings_root import Root
 from rigmesh.web.settings import Address, Settings
 
@@ -111,7 +120,7 @@ def _reached(page: Page, until: Until, factor: int = 1) -> dict[str, Any]:
         found.update(_window(page))
         times, (start, stop) = found["times"], found["range"]
         edge = 2 * factor / RATE
-        return bool(len(times)) and times[0] - start < edge and stop - times[-1] < edge
+        return len(times) > 1 and abs(times[0] - start) < edge and abs(stop - times[-1]) < edge
 
     until(is_whole)
     return found
@@ -136,15 +145,19 @@ def test_one_goes_back_as_far_as_the_recording_reaches(
     recorder = _record(manager, root / "rest.h5")
     page = _look(visit, served)
     page.wait_for_timeout(1500)
-    recorder.split()
-    page.wait_for_timeout(2500)
+    recorder.call("split")
+    page.wait_for_timeout(2000)
 
-    # Half of it is in the page's buffer, then nothing of it, and part of it in another file.
+    # Half of it is in the page's buffer; then nothing of it, and it lies in two files.
     _go_back(page, 0.5)
     _check(_reached(page, until, 16), 16 / RATE)
-    for _ in range(20):
+    for _ in range(10):
         page.keyboard.press("ArrowLeft")
-    _check(_reached(page, until, 16), 16 / RATE)
+    older = _reached(page, until, 16)
+    _check(older, 16 / RATE)
+    with open_recording(root / "rest_part2.h5") as second:
+        split = second.streams["amp.signal"].data[0:1][0, 0]
+    assert older["least"][0] < split < older["least"][-1]
     for _ in range(8):
         page.keyboard.press("+")
     exact = _reached(page, until)
@@ -157,14 +170,14 @@ def test_one_goes_back_as_far_as_the_recording_reaches(
 def test_once_the_file_is_made_it_is_reached_too(
     manager: Manager, served: Served, visit: Visit, root: Path, until: Until
 ) -> None:
-    recorder = _record(manager, root / "rest.h5")
+    _record(manager, root / "rest.h5")
     page = _look(visit, served)
     page.wait_for_timeout(3000)
-    recorder.stop()
+    manager.stop_all()
     until(lambda: (root / "rest.h5").exists())
     page.wait_for_timeout(1500)
 
-    _go_back(page, 3.5)
+    _go_back(page, 2)
 
     _check(_reached(page, until, 16), 16 / RATE)
 
@@ -185,6 +198,91 @@ def test_what_is_recorded_elsewhere_is_not_reached(
     is_shown = (found["times"] < found["range"][1]) & ~np.isnan(found["least"])
     assert not is_shown.any()
     assert (tmp_path / "rest.h5.capture").exists()
+
+
+@pytest.fixture
+def recorded(root: Path) -> Recorded:
+    """A file with a gap."""
+    return record(root / "rest.h5")
+
+
+@pytest.fixture
+def past(root: Path, tmp_path: Path, recorded: Recorded) -> Iterator[Past]:
+    """It, a link to it, and one that is not there."""
+    (root / "linked.h5").symlink_to(recorded.path)
+    paths = [root / "linked.h5", root / "none.h5", tmp_path / "other.h5", recorded.path]
+    library = Library(Root(root), BinCache(tmp_path / "bins"))
+    yield Past(library, lambda: map(str, paths))
+    library.close()
+
+
+def _kept(recorded: Recorded, first: int) -> SignalBuffer:
+    """Return what a page has that looked from a sample on, which it counts itself."""
+    buffer = SignalBuffer(10.0)
+    buffer.describe(SIGNAL)
+    numbers = np.arange(first, first + 10_000)
+    data = np.repeat(numbers[:, None] % 30_000, 3, axis=1).astype(np.int16)
+    stamps = recorded.first + numbers / RECORDED_RATE
+    buffer.take(Signal(data, stamps, index=first, info=SIGNAL))
+    return buffer
+
+
+@pytest.mark.parametrize("first", [35_000, 39_999, N])
+def test_recorded_and_kept_samples_are_joined(past: Past, recorded: Recorded, first: int) -> None:
+    buffer, begin = _kept(recorded, first), recorded.first
+
+    found = signal_window(buffer, begin + 34.9, begin + 40.1, 4000, past)
+    numbers = found.columns.least[0]
+
+    assert found.is_short
+    assert found.reaches == pytest.approx(begin)
+    assert np.array_equal(numbers, np.arange(34_899, 40_102)[: len(numbers)] % 30_000)
+    assert len(numbers) >= 5201
+    expected = begin + np.arange(34_899, 34_899 + len(numbers)) / RECORDED_RATE
+    assert np.allclose(found.columns.times, expected, rtol=0, atol=1e-6)
+
+
+def test_what_was_not_recorded_is_missing(past: Past, recorded: Recorded) -> None:
+    buffer, begin = _kept(recorded, N + 1000), recorded.first
+
+    found = signal_window(buffer, begin + 15, begin + 45, 1000, past).columns
+    missing = np.isnan(found.least[0])
+    times = found.times - begin
+
+    assert (np.diff(times) >= 0).all()
+    between = (times > N / RECORDED_RATE) & (times < (N + 1000) / RECORDED_RATE)
+    hole = (times > GAP[0] / RECORDED_RATE) & (times < GAP[1] / RECORDED_RATE)
+    assert missing[hole].all()
+    assert hole.any()
+    assert missing[between].all()
+    edges = np.array([*GAP, N, N + 1000]) / RECORDED_RATE
+    near = np.abs(times[missing][:, None] - edges).min(axis=1)
+    assert (near < 0.05).sum() >= 4
+    assert np.nanmax(found.greatest[0]) == 29_999
+
+
+def test_what_is_kept_needs_no_file(past: Past, recorded: Recorded) -> None:
+    buffer, begin = _kept(recorded, 35_000), recorded.first
+
+    for start, stop in ((36, 38), (44, 46), (50, 60)):
+        assert not signal_window(buffer, begin + start, begin + stop, 500, None).is_short
+    before = signal_window(buffer, begin - 9, begin - 8, 500, past)
+
+    assert (before.columns.times > begin - 8).all()
+    assert before.reaches == pytest.approx(begin)
+
+
+def test_recorded_markers_come_before_those_that_are_kept(past: Past, recorded: Recorded) -> None:
+    stamps, kinds = recorded.first + recorded.trials, recorded.kinds
+    buffer = MarkerBuffer()
+    buffer.describe(TRIALS)
+    buffer.take(Markers(kinds[20:], stamps[20:], info=TRIALS))
+
+    found, is_short = marker_window("paradigm.events", buffer, stamps[5], stamps[25], past)
+
+    assert is_short
+    assert [text for _, text in found] == kinds[5:26]
+    assert np.allclose([when for when, _ in found], stamps[5:26], rtol=0, atol=1e-6)
 
 
 def test_only_names_in_the_folder_are_names(root: Path, tmp_path: Path) -> None:

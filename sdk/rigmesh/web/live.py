@@ -18,7 +18,7 @@ from rigmesh.errors import RigmeshError
 from rigmesh.streams import local_clock
 from rigmesh.streams.wire import info_from_wire
 from rigmesh.web.feeds import Feeds, Looked
-from rigmesh.web.live_past import Past
+from rigmesh.web.live_past import Past, recorded_files
 from rigmesh.web.live_view import LiveView, View
 from rigmesh.web.pages import page
 from rigmesh.web.recordings import library_of
@@ -201,7 +201,9 @@ class _Looker:
                 await self._websocket.send_bytes(made)
 
     def _from_past(self, window: _Window) -> tuple[bytes, bool]:
-        return self._window(window, Past(self._rig, library_of(self._websocket)))
+        library = library_of(self._websocket)
+        past = Past(library, lambda: recorded_files(self._rig.hosts()))
+        return self._window(window, past)
 
     def _window(self, window: _Window, past: Past | None) -> tuple[bytes, bool]:
         start, stop, width, number = window.start, window.stop, window.width, window.number

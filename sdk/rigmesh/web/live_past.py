@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from rigmesh.errors import RigmeshError
 from rigmesh.streams import StreamInfo
 from rigmesh.web.browse_open import Library, OpenRecording
 from rigmesh.web.live_messages import Columns
-from rigmesh.web.rig import Rig
 from rigmesh.web.rigs import report_of
 from rigmesh.web.watch import HostView, is_recorder
 
@@ -51,15 +50,15 @@ class Past:
 
     Parameters
     ----------
-    rig : Rig
-        Whose recorders.
     library : Library
         The recordings that may be read.
+    tell_files : callable
+        Returns the paths of those that may hold the streams, see `recorded_files`.
     """
 
-    def __init__(self, rig: Rig, library: Library) -> None:
-        self._rig = rig
+    def __init__(self, library: Library, tell_files: Callable[[], Iterable[str]]) -> None:
         self._library = library
+        self._tell_files = tell_files
 
     def signal(
         self, info: StreamInfo, start: float, stop: float, n_columns: int
@@ -118,7 +117,7 @@ class Past:
 
     def _each(self, look: Callable[[OpenRecording], bool]) -> None:
         """Look into one recording after the other, until there is nothing left to look for."""
-        names = map(self._library.root.name_of, recorded_files(self._rig.hosts()))
+        names = map(self._library.root.name_of, self._tell_files())
         for name in list(dict.fromkeys(filter(None, names)))[:_MOST_FILES]:
             try:
                 with self._library.use(name) as recording:

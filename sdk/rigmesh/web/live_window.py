@@ -69,6 +69,8 @@ def signal_window(
     else:
         seam = stop
         is_short = start < (_time_of(buffer, last - 1) or np.inf)
+    if seam >= stop:  # what is kept begins behind the window; a sample behind belongs to it
+        seam, lead = stop + period, len(own.times)
     if past is None or not is_short:
         return SignalWindow(own, factor, reaches, is_short)
     most = int(rate * (seam - start) / factor) + 4 if rate else 2 * width
