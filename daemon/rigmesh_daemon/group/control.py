@@ -80,13 +80,16 @@ class GroupControl:
     def serve(self) -> None:
         """Serve until told to shut down, or until the daemon is gone and grace is over."""
         with socket.socket(socket.AF_UNIX) as listener:
-            self._path.unlink(missing_ok=True)
-            listener.bind(str(self._path))
-            mine = self._path.stat().st_ino
+            # It gets its name once it listens: who waits for the file is not refused.
+            new = self._path.with_suffix(".new")
+            new.unlink(missing_ok=True)
+            listener.bind(str(new))
+            mine = new.stat().st_ino
             if self._is_shared:
-                os.chown(self._path, -1, self._path.parent.stat().st_gid)
-            self._path.chmod(0o660 if self._is_shared else 0o600)
+                os.chown(new, -1, new.parent.stat().st_gid)
+            new.chmod(0o660 if self._is_shared else 0o600)
             listener.listen(1)
+            new.replace(self._path)
             listener.settimeout(_COUNTERS_EVERY)
             ticker = threading.Thread(target=self._tick, name="counters", daemon=True)
             ticker.start()
