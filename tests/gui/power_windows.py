@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from rigmesh.streams import Chunk, Signal, StreamInfo
 from rigmesh.viewers.window import ViewerWindow
 
 Array = npt.NDArray[Any]
+Window = TypeVar("Window", bound=ViewerWindow)
 Key = QtCore.Qt.Key
 QTest: Any = QtTest.QTest  # its stubs take the static methods for those of an instance
 
@@ -65,3 +66,19 @@ def turn_wheel(view: Any, steps: int) -> None:
         QtCore.Qt.ScrollPhase.NoScrollPhase, False,
     )  # fmt: skip
     QtWidgets.QApplication.sendEvent(view.viewport(), event)
+
+
+def shown(window: Window) -> Window:
+    """Show a window that is drawn when a test says so."""
+    window.resize(700, 500)
+    window.show()
+    window._timer.stop()
+    return window
+
+
+def fed(window: Window) -> Window:
+    """Show a window tones of 10 and 40 Hz."""
+    feed(window.sink("signal", "amp.signal"), tones(10, 40))
+    window.refresh()
+    QtWidgets.QApplication.processEvents()
+    return window

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtWidgets
 from scipy.signal import welch
-from tests.gui.power_windows import Key, QTest, feed, press, tones, turn_wheel
+from tests.gui.power_windows import Key, QTest, fed, feed, press, shown, tones, turn_wheel
 
 from rigmesh.node.testing import split
 from rigmesh.streams import Cause, Gap, Signal, StreamInfo
@@ -23,22 +23,16 @@ Make = Callable[..., Spectrum]
 @pytest.fixture
 def make(application: object) -> Make:
     def made(**parameters: Any) -> Spectrum:
-        window = Spectrum(declared.Spectrum(**{"averaging": "last", "n_segments": 4, **parameters}))
-        window.resize(700, 500)
-        window.show()
-        window._timer.stop()  # drawn when a test says so
-        return window
+        return shown(
+            Spectrum(declared.Spectrum(**{"averaging": "last", "n_segments": 4, **parameters}))
+        )
 
     return made
 
 
 @pytest.fixture
 def window(make: Make) -> Spectrum:
-    made = make()
-    feed(made.sink("signal", "amp.signal"), tones(10, 40))
-    made.refresh()
-    QtWidgets.QApplication.processEvents()
-    return made
+    return fed(make())
 
 
 def drawn(window: Spectrum, name: str) -> tuple[Any, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PyQt5 import QtCore, QtWidgets
-from tests.gui.power_windows import feed, tones
+from PyQt5 import QtCore
+from tests.gui.power_windows import fed, feed, shown, tones
 
 from rigmesh.node.testing import chunked, collect, split
 from rigmesh.streams import Cause, Gap, Markers, Signal, StreamInfo
@@ -24,22 +24,14 @@ WORDS = {"f_start": 5, "f_stop": 80, "n_frequencies": 33, "seconds": 5}
 @pytest.fixture
 def make(application: object) -> Make:
     def made(**parameters: Any) -> TimeFreq:
-        window = TimeFreq(declared.TimeFreq(**{**WORDS, **parameters}))
-        window.resize(700, 500)
-        window.show()
-        window._timer.stop()  # drawn when a test says so
-        return window
+        return shown(TimeFreq(declared.TimeFreq(**{**WORDS, **parameters})))
 
     return made
 
 
 @pytest.fixture
 def window(make: Make) -> TimeFreq:
-    made = make()
-    feed(made.sink("signal", "amp.signal"), tones(10, 40))
-    made.refresh()
-    QtWidgets.QApplication.processEvents()
-    return made
+    return fed(make())
 
 
 def frequencies_of(window: TimeFreq) -> np.ndarray[Any, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtWidgets
-from tests.gui.power_windows import Key, QTest, feed, press, tones, turn_wheel
+from tests.gui.power_windows import Key, QTest, fed, feed, press, shown, tones, turn_wheel
 
 from rigmesh.viewers import make_window
 from rigmesh.viewers.timefreq import TimeFreq
@@ -23,22 +23,14 @@ WORDS = {"f_start": 5, "f_stop": 80, "n_frequencies": 33, "seconds": 5}
 @pytest.fixture
 def make(application: object) -> Make:
     def made(**parameters: Any) -> TimeFreq:
-        window = TimeFreq(declared.TimeFreq(**{**WORDS, **parameters}))
-        window.resize(700, 500)
-        window.show()
-        window._timer.stop()  # drawn when a test says so
-        return window
+        return shown(TimeFreq(declared.TimeFreq(**{**WORDS, **parameters})))
 
     return made
 
 
 @pytest.fixture
 def window(make: Make) -> TimeFreq:
-    made = make()
-    feed(made.sink("signal", "amp.signal"), tones(10, 40))
-    made.refresh()
-    QtWidgets.QApplication.processEvents()
-    return made
+    return fed(make())
 
 
 def frequencies_of(window: TimeFreq) -> np.ndarray[Any, Any]:

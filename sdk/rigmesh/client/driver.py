@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from rigmesh.client.fleet import Fleet, Member
 from rigmesh.client.live import Latency, StateView, call_command, get_latencies
 from rigmesh.client.node import NodeHandle
-from rigmesh.client.windows import WindowHandle, Windows
 from rigmesh.errors import StateError, UnknownName
 from rigmesh_proto.v1 import control_pb2 as pb
 
@@ -25,7 +24,6 @@ class Driver:
     """The part of a manager that works on what was made, by whoever."""
 
     _fleet: Fleet
-    _windows: Windows
 
     # --- looking -----------------------------------------------------------------------------
 
@@ -61,13 +59,8 @@ class Driver:
             for node in member.status().nodes
         }
 
-    @property
-    def windows(self) -> dict[str, WindowHandle]:
-        """The windows of this manager by name."""
-        return dict(self._windows.handles)
-
     def __getitem__(self, name: str) -> NodeHandle:
-        nodes = {**self.nodes, **self.windows}
+        nodes = self.nodes
         if name not in nodes:
             raise UnknownName.among("node", name, nodes)
         return nodes[name]

@@ -17,7 +17,7 @@ from rigmesh.client.private import PrivateDaemon, find_socket
 from rigmesh.client.recording import Records
 from rigmesh.client.retry import PatientConnection, connect
 from rigmesh.client.session import Sessions
-from rigmesh.client.windows import Windows, window_type
+from rigmesh.client.windows import WindowHandle, Windows, window_type
 from rigmesh.errors import DaemonUnavailable, RigmeshError, Unsupported
 from rigmesh_proto.v1 import control_pb2 as pb
 
@@ -258,6 +258,14 @@ class Manager(Records, Driver):
         if self._windows.remove(name):
             return
         self._fleet.of(name).remove(name)
+
+    @property
+    def windows(self) -> dict[str, WindowHandle]:
+        """The windows of this manager by name."""
+        return dict(self._windows.handles)
+
+    def __getitem__(self, name: str) -> NodeHandle:
+        return self._windows.handles.get(name) or super().__getitem__(name)
 
     # --- links and parameters ----------------------------------------------------------------
 

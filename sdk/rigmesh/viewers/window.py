@@ -10,10 +10,10 @@ from typing import Any
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from rigmesh.display import Feed, Sink
-from rigmesh.errors import ParameterError, UnknownName
+from rigmesh.errors import ParameterError
 from rigmesh.node import Node
 
-__all__ = ["ViewerWindow", "port_of"]
+__all__ = ["ViewerWindow"]
 
 _STATUS_PERIOD_MS = 250
 _OLD = 1.0
@@ -220,20 +220,6 @@ class ViewerWindow(QtWidgets.QWidget):
                 self.grab_to(path)
             except ParameterError as error:
                 self.tell(str(error))
-
-
-def port_of(settings: Node, port: str) -> str:
-    """Return a window's input by its name, or its first for an empty one.
-
-    Raises
-    ------
-    UnknownName
-        If there is none of that name.
-    """
-    inputs = type(settings).inputs
-    if port and port not in inputs:
-        raise UnknownName.among(f"input of {type(settings).__name__}", port, inputs)
-    return port or next(iter(inputs))
 
 
 def _state_of(stream: str, feed: Feed) -> str:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.recording.conftest import MakeChunk
 
-from rigmesh.recording import open_recording, read_info, recover, seal
+from rigmesh.recording import Capture, open_recording, read_info, recover, seal
+from rigmesh.streams import StreamInfo
 
 ATTEMPTS: list[Any] = [
     *range(5),
@@ -58,7 +60,18 @@ def killed_recorder(path: Path, fmt: str, *, n_commits: int = 10**9, limit: int 
     int
         How many events it had reported written.
     """
-    command = [sys.executable, "-c", _WRITER, str(path), fmt, str(limit)]
+    return killed_writer([_WRITER, str(path), fmt, str(limit)], n_commits)
+
+
+def killed_writer(script: list[str], n_commits: int) -> int:
+    """Kill a script that prints a line for each commit after some of them, unless it dies before.
+
+    Returns
+    -------
+    int
+        What stood in its last line.
+    """
+    command = [sys.executable, "-c", *script]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = []
@@ -110,3 +123,20 @@ def sealing_dies_at_share(folder: Path, share: float) -> Callable[[], None]:
         seal(folder, progress)
 
     return seal_and_die
+
+
+def check_gone_on_with(path: Path, fmt: str, chunk: MakeChunk) -> None:
+    """See that a recording goes on where a killed recorder had come to, with all accounted for."""
+    killed_recorder(path, fmt, n_commits=3)
+    wide = StreamInfo.signal("amp.signal", channels=4, sampling_rate=10_000, dtype="int32")
+
+    resumed = Capture.resume(path, "run-1")
+    _, begin = resumed.positions["amp.signal"]
+    resumed.append(chunk(begin, begin + 500, wide))
+    resumed.finish({"amp.signal": {0: (begin, begin + 500)}})
+
+    info = read_info(seal(resumed))
+    assert info.verdict.startswith("OK with gaps")
+    (epoch,) = info.streams[0].epochs
+    assert epoch.produced == begin + 500
+    assert epoch.delivered + epoch.missing == begin + 500

@@ -14,10 +14,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.recording.killed import ATTEMPTS, check_recovered, killed_recorder
+from tests.unit.recording.killed import (
+    ATTEMPTS,
+    check_gone_on_with,
+    check_recovered,
+    killed_recorder,
+)
 
 from rigmesh.recording import Capture, open_recording, read_info, recover, seal
-from rigmesh.streams import Chunk, StreamInfo
+from rigmesh.streams import Chunk
 
 MakeChunk = Callable[..., Chunk]
 InChild = Callable[[Callable[[], None]], int]
@@ -32,19 +37,7 @@ def test_a_killed_recorder_loses_nothing_it_had_reported(target: Path, attempt: 
 
 
 def test_a_killed_recorder_is_gone_on_with(target: Path, chunk: MakeChunk) -> None:
-    killed_recorder(target, "hdf5", n_commits=3)
-    wide = StreamInfo.signal("amp.signal", channels=4, sampling_rate=10_000, dtype="int32")
-
-    resumed = Capture.resume(target, "run-1")
-    _, begin = resumed.positions["amp.signal"]
-    resumed.append(chunk(begin, begin + 500, wide))
-    resumed.finish({"amp.signal": {0: (begin, begin + 500)}})
-
-    info = read_info(seal(resumed))
-    assert info.verdict.startswith("OK with gaps")
-    (epoch,) = info.streams[0].epochs
-    assert epoch.produced == begin + 500
-    assert epoch.delivered + epoch.missing == begin + 500
+    check_gone_on_with(target, "hdf5", chunk)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.45, 0.6, 0.99])

@@ -10,8 +10,6 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +21,12 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.recording.killed import ATTEMPTS, sealing_dies_at_byte, sealing_dies_at_share
+from tests.unit.recording.killed import (
+    ATTEMPTS,
+    killed_writer,
+    sealing_dies_at_byte,
+    sealing_dies_at_share,
+)
 
 from rigmesh.errors import RecordingError
 from rigmesh.recording import Capture, Recording, open_recording, read_info, recover, seal, video
@@ -89,16 +92,7 @@ def finished(target: Path, n: int = N, **options: Any) -> Path:
 
 def killed_recorder(path: Path, *, n_commits: int = 10**9, limit: int = 0) -> int:
     """Kill a recorder of frames after some commits, or within a write; return what it reported."""
-    command = [sys.executable, "-c", _WRITER, str(path), str(limit)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if len(lines) >= n_commits:
-                process.send_signal(signal.SIGKILL)
-    assert process.returncode in (-signal.SIGKILL, -signal.SIGXFSZ)
-    return int(lines[-1]) if lines else 0
+    return killed_writer([_WRITER, str(path), str(limit)], n_commits)
 
 
 def check_recovered(path: Path, promised: int) -> None:

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.recording.killed import (
     ATTEMPTS,
+    check_gone_on_with,
     check_recovered,
     killed_recorder,
     sealing_dies_at_byte,
@@ -58,19 +59,7 @@ def test_a_recorder_killed_within_a_write_loses_nothing_it_had_reported(
 
 
 def test_a_killed_recorder_is_gone_on_with(target: Path, chunk: MakeChunk) -> None:
-    killed_recorder(target, "xdf", n_commits=3)
-    wide = StreamInfo.signal("amp.signal", channels=4, sampling_rate=10_000, dtype="int32")
-
-    resumed = Capture.resume(target, "run-1")
-    _, begin = resumed.positions["amp.signal"]
-    resumed.append(chunk(begin, begin + 500, wide))
-    resumed.finish({"amp.signal": {0: (begin, begin + 500)}})
-
-    info = read_info(seal(resumed))
-    assert info.verdict.startswith("OK with gaps")
-    (epoch,) = info.streams[0].epochs
-    assert epoch.produced == begin + 500
-    assert epoch.delivered + epoch.missing == begin + 500
+    check_gone_on_with(target, "xdf", chunk)
 
 
 @pytest.fixture
