@@ -1,8 +1,8 @@
 """What ten open windows cost who makes the data: how long a push takes, with and without them.
 
 ``python -m benchmarks.lookers`` prints a table and writes it to ``benchmarks/results``. A source of
-64 channels pushes 1000 chunks a second; oscilloscopes come and go in turns of a few seconds, so
-that what else the machine does falls on both alike.
+64 channels pushes 1000 chunks a second; oscilloscopes are opened and closed in turns of a few
+seconds, so that what else the machine does falls on both alike.
 """
 
 from __future__ import annotations
@@ -68,37 +68,37 @@ def measure(n_windows: int, seconds: float, rounds: int) -> dict[int, list[list[
     found: dict[int, list[list[float]]] = {0: [], n_windows: []}
     with Manager(private=True) as manager:
         pusher = manager.create_node(Pusher)
-        windows = [manager.create_node("Oscilloscope", seconds=5) for _ in range(n_windows)]
         manager.start_all()
         for number in range(rounds):
             for count in (0, n_windows) if number % 2 else (n_windows, 0):
-                shown = windows[:count]
-                for window in shown:
+                windows = [manager.create_node("Oscilloscope", seconds=5) for _ in range(count)]
+                for window in windows:
                     window.input.connect(pusher.output)
                 time.sleep(2)
                 pusher.call("take")
                 time.sleep(seconds)
                 found[count].append(pusher.call("take"))
-                for window in shown:
-                    window.input.disconnect(pusher.output)
+                for window in windows:
+                    window.remove()
                 print(f"round {number + 1}/{rounds}: {count} windows", file=sys.stderr, flush=True)
     return found
 
 
 def table(found: dict[int, list[list[float]]]) -> str:
-    """Return the table as Markdown: medians over the rounds, and ratios round by round."""
+    """Return the table as Markdown: of all pushes together, and ratios round by round."""
     few, many = sorted(found)
     lines = [
         "| push | no window, µs | "
-        f"{many} windows, µs | ratio, median of rounds | least and greatest |",
-        "|---|---:|---:|---:|---:|",
+        f"{many} windows, µs | ratio | ratio, median of rounds | least and greatest |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for name, percentile in (("p50", 50.0), ("p99", 99.0), ("p99.9", 99.9)):
         without = [float(np.percentile(times, percentile)) for times in found[few]]
         beside = [float(np.percentile(times, percentile)) for times in found[many]]
         ratios = [b / a for a, b in zip(without, beside, strict=True)]
+        pooled = [float(np.percentile(np.concatenate(found[n]), percentile)) for n in (few, many)]
         lines.append(
-            f"| {name} | {statistics.median(without):.1f} | {statistics.median(beside):.1f} | "
+            f"| {name} | {pooled[0]:.1f} | {pooled[1]:.1f} | {pooled[1] / pooled[0]:.2f} | "
             f"{statistics.median(ratios):.2f} | {min(ratios):.2f}, {max(ratios):.2f} |"
         )
     return "\n".join(lines)

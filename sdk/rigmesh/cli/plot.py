@@ -18,7 +18,7 @@ from rigmesh.cli._plot_picture import Channels, picture_of
 from rigmesh.cli.completion import complete_recording_or_stream
 from rigmesh.cli.console import ERR, OUT
 from rigmesh.cli.live import OtherHosts, existing
-from rigmesh.display import Feed
+from rigmesh.display import Feed, graph_reader
 from rigmesh.display.timeline import Timeline, begin_of
 from rigmesh.errors import (
     GraphError,
@@ -186,7 +186,7 @@ def _collected(
         names = [name for text in wanted for name in _matching(text, known)]
         collectors = {name: Collector() for name in dict.fromkeys(names)}
         feeds = [
-            Feed(name, lambda name=name: manager.open_stream(name), collector)  # type: ignore[misc]
+            Feed(name, graph_reader(manager.where(name), name), collector)
             for name, collector in collectors.items()
         ]
         try:

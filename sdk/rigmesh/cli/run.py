@@ -199,9 +199,10 @@ def _watch(manager: Manager, duration: float | None, *, quiet: bool, signals: bo
 
 def _signals(manager: Manager) -> LiveSignals:
     from rigmesh.cli.sparklines import LiveSignals
+    from rigmesh.display import graph_reader
 
     room = OUT.height - len(manager.nodes) - 8
-    return LiveSignals(manager.open_stream, OUT.width, room)
+    return LiveSignals(lambda name: graph_reader(manager.where(name), name)(), OUT.width, room)
 
 
 def _report(manager: Manager) -> int:

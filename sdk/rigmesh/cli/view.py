@@ -70,8 +70,10 @@ def view(
 ) -> None:
     """Show streams in a window; it reads only, and nothing waits for it."""
     from rigmesh.client.window_process import require_screen
+    from rigmesh.display import give_way
 
     require_screen()
+    give_way()
     if panel:
         from rigmesh.viewers.panel import run_panel
 

@@ -11,7 +11,7 @@ from rigmesh.client.connection import Connection
 from rigmesh.client.retry import BACK_WITHIN, PatientConnection
 from rigmesh.errors import DaemonUnavailable, RigmeshError, StreamLost, UnknownName, WaitTimeout
 from rigmesh.streams import Cause, Chunk, Gap
-from rigmesh.transports import RingReader, RingState, SharedBell, ShmTransport, StartAt
+from rigmesh.transports import Bell, NoBell, RingReader, RingState, ShmTransport, StartAt
 from rigmesh_proto.v1 import control_pb2 as pb
 from rigmesh_proto.v1.stream_pb2 import Ring
 
@@ -37,15 +37,25 @@ class StreamReader:
         ``node.port``.
     start : int, "now" or "oldest"
         Where to begin.
+    look_every : float
+        Look for samples so often, in seconds, instead of being woken for each chunk: whoever makes
+        them then does not notice this reader.
     """
 
-    def __init__(self, connection: Connection, stream: str, *, start: StartAt = "now") -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        *,
+        start: StartAt = "now",
+        look_every: float = 0.0,
+    ) -> None:
         self.stream = stream
         self._connection = connection
         self._start = start
         self._answers: queue.Queue[pb.SubscribeResponse | RigmeshError] = queue.Queue()
         self._reader: RingReader | None = None
-        self._bell: SharedBell | None = None
+        self._bell: Bell | None = NoBell(look_every) if look_every else None
         self._transport: ShmTransport | None = None
         self._ended = False
         self._error: RigmeshError | None = None
@@ -214,7 +224,7 @@ class StreamReader:
             elif answer.ring.segment not in self._known:
                 if self._transport is None:
                     self._transport = ShmTransport.like(answer.session, answer.ring.segment)
-                    self._bell = self._transport.bell()
+                    self._bell = self._bell or self._transport.bell()
                 self._known.add(answer.ring.segment)
                 self._waiting.append(answer.ring)
 

@@ -3,6 +3,7 @@
 from rigmesh.display.feeds import Feed, Reader, Sink
 from rigmesh.display.frame_buffer import FrameBuffer, NewestFrame
 from rigmesh.display.marker_buffer import MarkerBuffer
+from rigmesh.display.priority import give_way
 from rigmesh.display.readers import graph_reader
 from rigmesh.display.signal_buffer import ColumnCache, SignalBuffer
 
@@ -15,5 +16,6 @@ __all__ = [
     "Reader",
     "SignalBuffer",
     "Sink",
+    "give_way",
     "graph_reader",
 ]

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["graph_reader"]
 
+_LOOK_EVERY = 0.015
+"""More often than screens are drawn, in seconds."""
+
 
 def graph_reader(where: str, stream: str, *, start: StartAt = "now") -> Callable[[], Reader]:
     """Return what opens a reader of a graph's stream, for a `Feed`.
@@ -47,7 +50,7 @@ class _Local:
         from rigmesh.client.stream import StreamReader
 
         self._connection = PatientConnection(socket)
-        self._reader = StreamReader(self._connection, stream, start=start)
+        self._reader = StreamReader(self._connection, stream, start=start, look_every=_LOOK_EVERY)
         self.read = self._reader.read
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """How chunks travel: rings in memory and in POSIX shared memory, and their conformance tests."""
 
 from rigmesh.transports.base import ReaderCounters, Receiver, Sender, StartAt, WriterCounters
-from rigmesh.transports.bell import Bell, LocalBell, SharedBell
+from rigmesh.transports.bell import Bell, LocalBell, NoBell, SharedBell
 from rigmesh.transports.layout import RingState
 from rigmesh.transports.memory import MemoryTransport
 from rigmesh.transports.reader import RingReader, Window
@@ -22,6 +22,7 @@ __all__ = [
     "Bell",
     "LocalBell",
     "MemoryTransport",
+    "NoBell",
     "ReaderCounters",
     "Receiver",
     "RingReader",

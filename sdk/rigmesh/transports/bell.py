@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -12,7 +13,7 @@ import posix_ipc
 
 from rigmesh.errors import NameTaken, NotPermitted, StreamLost
 
-__all__ = ["Bell", "LocalBell", "SharedBell"]
+__all__ = ["Bell", "LocalBell", "NoBell", "SharedBell"]
 
 
 class Bell(Protocol):
@@ -20,7 +21,7 @@ class Bell(Protocol):
 
     @property
     def name(self) -> str:
-        """What writers find it by; empty inside one process."""
+        """What writers find it by; empty if no other process is to ring it."""
 
     def ring(self) -> None:
         """Wake the one who waits, or let the next wait return at once."""
@@ -35,7 +36,7 @@ class Bell(Protocol):
 class LocalBell:
     """A doorbell inside one process."""
 
-    name = ""
+    name = "local"
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -49,6 +50,35 @@ class LocalBell:
         rang = self._event.wait(timeout)
         self._event.clear()
         return rang
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+
+class NoBell:
+    """For a reader that looks by itself every so often: no writer rings for it.
+
+    Ringing wakes a process, which costs who rings more than writing a small chunk, for each chunk
+    and each reader. Who shows samples to people needs them as often as a screen is drawn.
+
+    Parameters
+    ----------
+    look_every : float
+        In seconds.
+    """
+
+    name = ""
+
+    def __init__(self, look_every: float) -> None:
+        self._look_every = look_every
+
+    def ring(self) -> None:
+        """Do nothing: who waits looks soon."""
+
+    def wait(self, timeout: float) -> bool:
+        """Sleep until it is time to look."""
+        time.sleep(min(timeout, self._look_every))
+        return timeout >= self._look_every
 
     def close(self) -> None:
         """Nothing to give up."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rigmesh.errors import StreamNotFound
 from rigmesh.streams import StreamInfo
 from rigmesh.transports.base import StartAt
-from rigmesh.transports.bell import Bell, LocalBell
+from rigmesh.transports.bell import LocalBell
 from rigmesh.transports.reader import RingReader
 from rigmesh.transports.ring import BYTE_RING
 from rigmesh.transports.segment import LocalSegment
@@ -20,7 +20,7 @@ class MemoryTransport:
     """One stream within this process."""
 
     def __init__(self) -> None:
-        self._bells: dict[str, Bell] = {"": LocalBell()}
+        self._bell = LocalBell()
         self._segment: LocalSegment | None = None
 
     def writer(
@@ -46,7 +46,7 @@ class MemoryTransport:
             capacity,
             epoch=epoch,
             first_index=first_index,
-            bell=self._bells.__getitem__,
+            bell=lambda _name: self._bell,
             blocking=blocking,
             byte_capacity=byte_capacity,
             stopping=stopping,
@@ -65,7 +65,7 @@ class MemoryTransport:
         if self._segment is None:
             raise StreamNotFound("nobody writes here yet; make the writer first")
         return RingReader(
-            self._segment.attach(), self._bells[""], name=name, start=start, lossless=lossless
+            self._segment.attach(), self._bell, name=name, start=start, lossless=lossless
         )
 
     def close(self) -> None:

@@ -235,7 +235,7 @@ def declare_lost(segment: str) -> None:
         if header.state is RingState.OPEN and not attached.is_locked(WRITER_LOCK):
             header.state = RingState.LOST
             for slot in map(header.slot, range(N_SLOTS)):
-                if slot.is_taken:
+                if slot.is_taken and slot.bell:
                     with contextlib.suppress(OSError):
                         bell = SharedBell(slot.bell)
                         bell.ring()

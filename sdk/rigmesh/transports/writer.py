@@ -229,11 +229,11 @@ class RingWriter:
             return
         self._readers_seen = changed
         slots = (self.ring.header.slot(n) for n in range(N_SLOTS))
-        wanted = {slot.bell for slot in slots if slot.is_taken}
+        wanted = {slot.bell for slot in slots if slot.is_taken and slot.bell}
         for name in self._bells.keys() - wanted:
             self._bells.pop(name).close()
         for name in wanted - self._bells.keys():
-            # The reader may have died between claiming the slot and now, or have no doorbell.
+            # The reader may have died between claiming the slot and now.
             with contextlib.suppress(OSError, ValueError):
                 self._bells[name] = self._open_bell(name)
         self._ring_bells = [bell.ring for bell in self._bells.values()]

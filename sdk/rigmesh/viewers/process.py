@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from PyQt5 import QtCore, QtWidgets
 
-from rigmesh.display import Feed, graph_reader
+from rigmesh.display import Feed, give_way, graph_reader
 from rigmesh.errors import RigmeshError, UnknownName
 from rigmesh.viewers import make_window
 from rigmesh.viewers.window import ViewerWindow
@@ -123,6 +123,7 @@ def _print_message(_kind: Any, _where: Any, message: str | None) -> None:
 
 def run_process() -> int:
     """Show what is asked for on the standard input, until that ends; return the exit code."""
+    give_way()
     out, sys.stdout = sys.stdout, sys.stderr  # what libraries print is not for who asks
     QtCore.qInstallMessageHandler(_print_message)
     application = QtWidgets.QApplication(["rigmesh"])

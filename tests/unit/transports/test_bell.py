@@ -8,8 +8,18 @@ from collections.abc import Iterator
 import pytest
 
 from rigmesh.errors import StreamLost
-from rigmesh.transports import Bell, LocalBell, SharedBell, ShmTransport, process_token
+from rigmesh.transports import (
+    Bell,
+    LocalBell,
+    NoBell,
+    RingState,
+    SharedBell,
+    ShmTransport,
+    declare_lost,
+    process_token,
+)
 from rigmesh.transports.testing import INFO, numbered
+from rigmesh.transports.writer import WRITER_LOCK
 
 
 @pytest.fixture(params=["local", "shared"])
@@ -72,10 +82,30 @@ def test_ringing_after_the_end_is_harmless() -> None:
 def test_a_writer_goes_on_when_a_reader_has_no_doorbell() -> None:
     transport = ShmTransport(process_token())
     writer = transport.writer(INFO, 64)
-    polling = transport.reader(writer.segment.name, LocalBell())
+    polling = transport.reader(writer.segment.name, NoBell(0.01))
 
     writer.send(numbered(0, 10))
 
     assert len(polling.receive() or ()) == 10
+    polling.close()
+    writer.close()
+
+
+def test_a_reader_without_a_doorbell_sleeps_no_longer_than_it_is_to() -> None:
+    bell = NoBell(60.0)
+
+    assert not bell.wait(0.001)
+    assert NoBell(0.001).wait(60.0)
+
+
+def test_a_reader_without_a_doorbell_learns_that_its_writer_died() -> None:
+    transport = ShmTransport(process_token())
+    writer = transport.writer(INFO, 64)
+    polling = transport.reader(writer.segment.name, NoBell(0.01))
+    writer.segment.unlock(WRITER_LOCK)  # as the kernel does for a process that died
+
+    declare_lost(writer.segment.name)
+
+    assert polling.state is RingState.LOST
     polling.close()
     writer.close()
