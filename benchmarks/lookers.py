@@ -10,20 +10,35 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from benchmarks.hop import machine
 
-from rigmesh.client import Manager
+from rigmesh.client import Manager, NodeHandle
 from rigmesh.node import Node, Output, command, param
 from rigmesh.streams import Signal, StreamInfo, local_clock
 
 RATE = 1000
 N_CHANNELS = 64
+BURN = """
+import time
+from rigmesh.display import give_way
+
+give_way()
+while True:
+    begin = time.monotonic()
+    while time.monotonic() < begin + 0.025:
+        pass
+    time.sleep(0.006)
+"""
+"""What takes as much of a core as ten windows do, at the same priority."""
 
 
 class Pusher(Node):
@@ -63,44 +78,63 @@ class Pusher(Node):
         return [value / 1000 for value in took]
 
 
-def measure(n_windows: int, seconds: float, rounds: int) -> dict[int, list[list[float]]]:
-    """Return how long pushes took, by the number of windows, round by round."""
-    found: dict[int, list[list[float]]] = {0: [], n_windows: []}
+NOBODY, BUSY, WINDOWS = "no window", "a busy process", "windows"
+
+
+@contextmanager
+def beside(kind: str, manager: Manager, pusher: NodeHandle, n_windows: int) -> Iterator[None]:
+    """Have windows open, or a process that takes as much of a core and reads nothing."""
+    if kind == WINDOWS:
+        windows = [manager.create_node("Oscilloscope", seconds=5) for _ in range(n_windows)]
+        for window in windows:
+            window.input.connect(pusher.output)
+        yield
+        for window in windows:
+            window.remove()
+    elif kind == BUSY:
+        process = subprocess.Popen([sys.executable, "-c", BURN], start_new_session=True)
+        yield
+        process.kill()
+        process.wait()
+    else:
+        yield
+
+
+def measure(n_windows: int, seconds: float, rounds: int) -> dict[str, list[list[float]]]:
+    """Return how long pushes took beside each, round by round."""
+    found: dict[str, list[list[float]]] = {NOBODY: [], BUSY: [], WINDOWS: []}
     with Manager(private=True) as manager:
         pusher = manager.create_node(Pusher)
         manager.start_all()
         for number in range(rounds):
-            for count in (0, n_windows) if number % 2 else (n_windows, 0):
-                windows = [manager.create_node("Oscilloscope", seconds=5) for _ in range(count)]
-                for window in windows:
-                    window.input.connect(pusher.output)
-                time.sleep(2)
-                pusher.call("take")
-                time.sleep(seconds)
-                found[count].append(pusher.call("take"))
-                for window in windows:
-                    window.remove()
-                print(f"round {number + 1}/{rounds}: {count} windows", file=sys.stderr, flush=True)
+            for kind in (list(found), list(found)[::-1])[number % 2]:
+                with beside(kind, manager, pusher, n_windows):
+                    time.sleep(2)
+                    pusher.call("take")
+                    time.sleep(seconds)
+                    found[kind].append(pusher.call("take"))
+                print(f"round {number + 1}/{rounds}: {kind}", file=sys.stderr, flush=True)
     return found
 
 
-def table(found: dict[int, list[list[float]]]) -> str:
+def table(found: dict[str, list[list[float]]]) -> str:
     """Return the table as Markdown: of all pushes together, and ratios round by round."""
-    few, many = sorted(found)
     lines = [
-        "| push | no window, µs | "
-        f"{many} windows, µs | ratio | ratio, median of rounds | least and greatest |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| beside | percentile | µs | ratio | ratio, median of rounds | least and greatest |",
+        "|---|---|---:|---:|---:|---:|",
     ]
-    for name, percentile in (("p50", 50.0), ("p99", 99.0), ("p99.9", 99.9)):
-        without = [float(np.percentile(times, percentile)) for times in found[few]]
-        beside = [float(np.percentile(times, percentile)) for times in found[many]]
-        ratios = [b / a for a, b in zip(without, beside, strict=True)]
-        pooled = [float(np.percentile(np.concatenate(found[n]), percentile)) for n in (few, many)]
-        lines.append(
-            f"| {name} | {pooled[0]:.1f} | {pooled[1]:.1f} | {pooled[1] / pooled[0]:.2f} | "
-            f"{statistics.median(ratios):.2f} | {min(ratios):.2f}, {max(ratios):.2f} |"
-        )
+    for kind, rounds in found.items():
+        for name, percentile in (("p50", 50.0), ("p99", 99.0), ("p99.9", 99.9)):
+            alone, here = (
+                [float(np.percentile(times, percentile)) for times in (*each, list(chain(*each)))]
+                for each in (found[NOBODY], rounds)
+            )
+            ratios = [b / a for a, b in zip(alone, here, strict=True)]
+            spread = f"{min(ratios[:-1]):.2f}, {max(ratios[:-1]):.2f}"
+            lines.append(
+                f"| {kind} | {name} | {here[-1]:.1f} | {ratios[-1]:.2f} | "
+                f"{statistics.median(ratios[:-1]):.2f} | {spread} |"
+            )
     return "\n".join(lines)
 
 
@@ -116,8 +150,10 @@ def main() -> None:
     found = measure(arguments.windows, arguments.seconds, arguments.rounds)
     text = (
         f"# What windows cost who makes the data\n\n{machine()}\n\n64 channels, 1000 pushes a "
-        f"second; {arguments.rounds} turns of {arguments.seconds:g} s each with and without "
-        f"{arguments.windows} oscilloscopes (drawn offscreen, in one process).\n\n{table(found)}\n"
+        f"second; {arguments.rounds} turns of {arguments.seconds:g} s each: with nothing "
+        "beside; with a process that reads nothing and takes 80 % of a core, as the windows do; "
+        f"with {arguments.windows} oscilloscopes (drawn offscreen, in one process).\n\n"
+        f"{table(found)}\n"
     )
     print(text)
     arguments.output.write_text(text, encoding="utf-8")

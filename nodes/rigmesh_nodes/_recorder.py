@@ -87,6 +87,7 @@ class Recorder(Node):
 
     phase: str = state(default="idle", doc="recording, paused, stopped, sealing or idle.")
     part: int = state(default=0, doc="Which file of the recording is being written, from 1.")
+    files: list[str] = state(default=[], doc="All of them, in order.")
     written_mb: float = state(default=0.0, doc="Written into all files, in MB.")
     free_seconds: float = state(
         default=-1.0, doc="How long the disk lasts, in s; -1: nothing is written."
@@ -156,9 +157,8 @@ class Recorder(Node):
         self._learn_links()
         if self.phase == "idle":
             session.begin()
-            self.part = session.part
             self.phase = "paused" if session.is_paused else "recording"
-            self.report = {"path": str(session.path)}
+            self._tell_files(session)
         session.describe()
         if not self._has_timer:
             self._has_timer = True
@@ -220,8 +220,8 @@ class Recorder(Node):
         """Go on in another file, without losing a sample; return its name."""
         self._must_be("recording")
         path = self._running.split(self._entry("split"))
-        self.part = self._running.part
         self._part_since = self.runtime.now
+        self._tell_files(self._running)
         self.log.info("goes on in %s", path)
         return str(path)
 
@@ -305,6 +305,15 @@ class Recorder(Node):
             raise StateError(f"{self.name} is not open")
         return self._session
 
+    def _tell_files(self, session: Session) -> str:
+        """Say which files there are; return the first."""
+        self.part = session.part
+        self.files = files = [str(path) for path in session.paths]
+        self.report["path"] = files[0]
+        if len(files) > 1:
+            self.report["paths"] = files
+        return files[0]
+
     def _must_be(self, phase: str) -> None:
         if self.phase != phase:
             raise StateError(f"{self.name} is {self.phase}, not {phase}")
@@ -328,10 +337,8 @@ class Recorder(Node):
 
     def _report(self, session: Session) -> None:
         verdict = session.verdict()
-        path = self.report.setdefault("path", str(session.path))
+        path = self._tell_files(session)
         self.report["verdict"] = verdict
-        if len(session.ended) > 1:
-            self.report["paths"] = [str(path) for path in session.ended]
         level = logging.INFO if verdict == "OK" else logging.WARNING
         self.log.log(level, "recorded %s: %s", path, verdict)
 

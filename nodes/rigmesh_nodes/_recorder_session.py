@@ -89,6 +89,11 @@ class Session:
         return self._parts.path(self.part)
 
     @property
+    def paths(self) -> list[Path]:
+        """All files, in order; the last is being written, or was last."""
+        return [self._parts.path(number) for number in range(1, self.part + 1)]
+
+    @property
     def written(self) -> int:
         """Bytes written into all of them."""
         return self._written_before + self.written_here

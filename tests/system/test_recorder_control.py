@@ -65,9 +65,11 @@ def test_a_graph_is_recorded_in_parts_and_with_a_pause(
     manager: Manager, tmp_path: Path, until: Until
 ) -> None:
     recorder = recorder_of(manager, tmp_path / "a_{part}.h5", source_of(manager))
+    parts = ["a_1.h5", "a_2.h5", "a_3.h5"]
     manager.start_all()
     go_on(manager, until)
     assert recorder.call("split") == str(tmp_path / "a_2.h5")
+    until(lambda: [Path(path).name for path in recorder.states["files"]] == parts[:2])
     go_on(manager, until)
     recorder.call("pause")
     go_on(manager, until)
@@ -79,7 +81,7 @@ def test_a_graph_is_recorded_in_parts_and_with_a_pause(
 
     assert recorder.report["verdict"] == "OK"
     paths = [Path(path) for path in recorder.report["paths"]]
-    assert [path.name for path in paths] == ["a_1.h5", "a_2.h5", "a_3.h5"]
+    assert [path.name for path in paths] == parts
     assert [read_info(path).state for path in paths] == ["sealed"] * 3
     numbers = [n for path in paths for n in numbers_in(path)]
     steps = np.diff(numbers)

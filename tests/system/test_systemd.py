@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ Until = Callable[..., None]
 
 pytestmark = pytest.mark.timeout(300)
 
-UNIT = Path(__file__).parents[2] / "systemd" / "rigmeshd.service"
+UNITS = Path(__file__).parents[2] / "systemd"
 
 
 def run(*command: str | Path, check: bool = True) -> str:
@@ -36,8 +37,8 @@ class Box:
     def __call__(self, *command: str, check: bool = True) -> str:
         return run(*self._enter, *command, check=check)
 
-    def show(self, prop: str) -> str:
-        return self("systemctl", "show", "rigmeshd", "-p", prop, "--value")
+    def show(self, prop: str, unit: str = "rigmeshd") -> str:
+        return self("systemctl", "show", unit, "-p", prop, "--value")
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def box(tmp_path: Path, until: Until) -> Iterator[Box]:
         run("mount", "-t", "overlay", "overlay", "-o", layers, root)
         stack.callback(run, "umount", root)
         _furnish(root)
-        checkout = UNIT.parents[1]
+        checkout = UNITS.parent
         binds = {str(Path(sys.prefix).resolve()), str(checkout), sys.base_prefix}
         log = stack.enter_context((tmp_path / "boot.log").open("wb"))
         process = subprocess.Popen(
@@ -97,15 +98,15 @@ def _furnish(root: Path) -> None:
         for link in wants.glob(f"{target}.target.wants/*"):
             link.unlink()
     run("chroot", root, "useradd", "--system", "--user-group", "rigmesh")
-    unit = UNIT.read_text(encoding="utf-8")
-    program = Path(sysconfig.get_path("scripts")) / "rigmeshd"
-    assert "ExecStart=/opt/rigmesh/bin/rigmeshd --system\n" in unit
-    unit = unit.replace("/opt/rigmesh/bin/rigmeshd", str(program))
-    # The environment of a test lies where the hardened unit does not look.
-    unit = unit.replace("ProtectHome=yes", "ProtectHome=no")
-    unit = unit.replace("PrivateTmp=yes", "PrivateTmp=no")
-    (wants / "rigmeshd.service").write_text(unit, encoding="utf-8")
-    for folder in (Path(sys.prefix).resolve(), UNIT.parents[1], Path(sys.base_prefix)):
+    for name in ("rigmeshd.service", "rigmesh-web.service"):
+        unit = (UNITS / name).read_text(encoding="utf-8")
+        assert "\nExecStart=/opt/rigmesh/bin/" in unit
+        unit = unit.replace("/opt/rigmesh/bin", sysconfig.get_path("scripts"))
+        # The environment of a test lies where the hardened unit does not look.
+        unit = unit.replace("ProtectHome=yes", "ProtectHome=no")
+        unit = unit.replace("PrivateTmp=yes", "PrivateTmp=no")
+        (wants / name).write_text(unit, encoding="utf-8")
+    for folder in (Path(sys.prefix).resolve(), UNITS.parent, Path(sys.base_prefix)):
         # A system user must be able to walk to the interpreter.
         for part in [*reversed(folder.parents), folder]:
             inside = root / part.relative_to("/")
@@ -233,3 +234,52 @@ def test_a_crash_of_the_service_ends_no_group_and_a_stop_ends_all(box: Box, unti
     assert box(python, "-c", CHECK).split() == ["OK", "True", "True"]
     assert not box("find", "/dev/shm", "-name", "*rigmesh*")
     assert not box("pgrep", "-f", "rigmesh_daemon.group", check=False)
+
+
+# --- the pages ------------------------------------------------------------------------------
+
+VISIT = """
+import json, sys, time
+import httpx
+from websockets.sync.client import connect
+
+base, token = "http://127.0.0.1:8765", sys.argv[1]
+with httpx.Client(base_url=base, headers={"Origin": base}, trust_env=False) as client:
+    found = {"unknown": client.get("/api/rigs").status_code}
+    found["login"] = client.post("/api/login", json={"token": token}).status_code
+    found["hosts"] = [host["state"] for host in client.get("/api/rigs").json()["hosts"]]
+    found["recordings"] = client.get("/api/recordings").text
+    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+with connect("ws://127.0.0.1:8765/api/live", origin=base,
+             additional_headers={"Cookie": cookies}) as wire:
+    wire.send(json.dumps({"streams": ["source.signal"], "seconds": 1, "width": 500}))
+    said = b""
+    while b'"live"' not in said:
+        said = wire.recv(timeout=30)
+        wire.send(json.dumps({"drawn": 0}))
+    found["live"] = True
+print(json.dumps(found))
+"""
+
+
+def test_the_pages_have_a_unit_of_their_own(box: Box, until: Until) -> None:
+    python = str(Path(sys.prefix) / "bin/python")
+    made = box(str(Path(sys.prefix) / "bin/rigmeshd"), "init", "--system")
+    token = re.search(r"viewer\s+(\S+)", made)
+    assert token is not None, made
+    box("systemctl", "start", "rigmeshd")
+    box(python, "-c", START_AND_LEAVE)
+    before = json.loads(box(python, "-c", LOOK))
+    box("systemctl", "start", "rigmesh-web")
+
+    found = json.loads(box(python, "-c", VISIT, token[1]))
+    box("kill", "-9", box.show("MainPID", "rigmesh-web"))
+    until(lambda: box.show("NRestarts", "rigmesh-web") == "1")
+    until(lambda: box.show("ActiveState", "rigmesh-web") == "active")
+    box("systemctl", "stop", "rigmesh-web")
+
+    assert box.show("Result", "rigmesh-web") == "success"
+    assert json.loads(box(python, "-c", LOOK)) == before
+    (listed,) = json.loads(found.pop("recordings"))["recordings"]
+    assert listed["name"] == "file.h5"
+    assert found == {"unknown": 401, "login": 204, "hosts": ["running"], "live": True}

@@ -142,7 +142,7 @@ def _check(found: dict[str, Any], edge: float) -> None:
 def test_one_goes_back_as_far_as_the_recording_reaches(
     manager: Manager, served: Served, visit: Visit, root: Path, until: Until
 ) -> None:
-    recorder = _record(manager, root / "rest.h5")
+    recorder = _record(manager, root / "part{part}_rest.h5")
     page = _look(visit, served)
     page.wait_for_timeout(1500)
     recorder.call("split")
@@ -155,7 +155,7 @@ def test_one_goes_back_as_far_as_the_recording_reaches(
         page.keyboard.press("ArrowLeft")
     older = _reached(page, until, 16)
     _check(older, 16 / RATE)
-    with open_recording(root / "rest_part2.h5") as second:
+    with open_recording(root / "part2_rest.h5") as second:
         split = second.streams["amp.signal"].data[0:1][0, 0]
     assert older["least"][0] < split < older["least"][-1]
     for _ in range(8):

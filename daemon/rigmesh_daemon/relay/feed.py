@@ -12,7 +12,15 @@ from rigmesh.relay.compression import Compressor
 from rigmesh.relay.wire import clock_to_wire, encode_data, encode_gaps
 from rigmesh.streams import IDENTITY, Cause, Chunk, ClockModel, Gap, clock_id
 from rigmesh.streams.wire import info_to_wire
-from rigmesh.transports import RingReader, RingState, SharedBell, ShmTransport, StartAt
+from rigmesh.transports import (
+    LOOK_EVERY,
+    Bell,
+    NoBell,
+    RingReader,
+    RingState,
+    ShmTransport,
+    StartAt,
+)
 from rigmesh.transports.layout import N_STAMPS, Header
 from rigmesh_daemon.relay.lease import Lease
 from rigmesh_daemon.relay.spool import Item
@@ -78,7 +86,7 @@ class Feed:
         self._skips = skips
         self._changed = changed
         self._transport: ShmTransport | None = None
-        self._bell: SharedBell | None = None
+        self._bell: Bell | None = None
         self._reader: RingReader | None = None
         self._segment = ""
         self._device_index: int | None = None
@@ -98,7 +106,7 @@ class Feed:
     # --- waiting -----------------------------------------------------------------------------
 
     @property
-    def bell(self) -> SharedBell | None:
+    def bell(self) -> Bell | None:
         """What rings when there is something new, once there is a ring."""
         return self._bell
 
@@ -197,7 +205,7 @@ class Feed:
             return False
         if self._transport is None or self._bell is None:
             self._transport = ShmTransport.like(self._lease.session, ring.segment)
-            self._bell = self._transport.bell()
+            self._bell = NoBell(LOOK_EVERY) if self._skips else self._transport.bell()
         start, self._is_resuming = self._start_in(ring)
         try:
             reader = self._transport.reader(

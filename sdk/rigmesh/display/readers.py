@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["graph_reader"]
 
-_LOOK_EVERY = 0.015
-"""More often than screens are drawn, in seconds."""
-
 
 def graph_reader(where: str, stream: str, *, start: StartAt = "now") -> Callable[[], Reader]:
     """Return what opens a reader of a graph's stream, for a `Feed`.
@@ -39,7 +36,7 @@ def _remote(address: str, stream: str, start: StartAt) -> Reader:
     from rigmesh.credentials import load_credentials
     from rigmesh.relay import RemoteStreamReader
 
-    return RemoteStreamReader(load_credentials(address), stream, start=start)
+    return RemoteStreamReader(load_credentials(address), stream, start=start, lossless=False)
 
 
 class _Local:
@@ -48,9 +45,10 @@ class _Local:
     def __init__(self, socket: Path, stream: str, start: StartAt) -> None:
         from rigmesh.client.retry import PatientConnection
         from rigmesh.client.stream import StreamReader
+        from rigmesh.transports import LOOK_EVERY
 
         self._connection = PatientConnection(socket)
-        self._reader = StreamReader(self._connection, stream, start=start, look_every=_LOOK_EVERY)
+        self._reader = StreamReader(self._connection, stream, start=start, look_every=LOOK_EVERY)
         self.read = self._reader.read
 
     def close(self) -> None:

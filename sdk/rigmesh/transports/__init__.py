@@ -1,7 +1,7 @@
 """How chunks travel: rings in memory and in POSIX shared memory, and their conformance tests."""
 
 from rigmesh.transports.base import ReaderCounters, Receiver, Sender, StartAt, WriterCounters
-from rigmesh.transports.bell import Bell, LocalBell, NoBell, SharedBell
+from rigmesh.transports.bell import LOOK_EVERY, Bell, LocalBell, NoBell, SharedBell
 from rigmesh.transports.layout import RingState
 from rigmesh.transports.memory import MemoryTransport
 from rigmesh.transports.reader import RingReader, Window
@@ -19,6 +19,7 @@ from rigmesh.transports.shm import (
 from rigmesh.transports.writer import RingWriter
 
 __all__ = [
+    "LOOK_EVERY",
     "Bell",
     "LocalBell",
     "MemoryTransport",

@@ -13,7 +13,10 @@ import posix_ipc
 
 from rigmesh.errors import NameTaken, NotPermitted, StreamLost
 
-__all__ = ["Bell", "LocalBell", "NoBell", "SharedBell"]
+__all__ = ["LOOK_EVERY", "Bell", "LocalBell", "NoBell", "SharedBell"]
+
+LOOK_EVERY = 0.015
+"""In seconds, for who shows samples to people: more often than screens are drawn."""
 
 
 class Bell(Protocol):

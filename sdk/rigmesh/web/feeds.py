@@ -103,7 +103,10 @@ def _opened(where: str, info: StreamInfo, seconds: float) -> Looked:
     else:
         buffer = SignalBuffer(min(seconds, _fitting(info)), max_bytes=_MAX_BYTES)
     has_past = info.kind == "markers" or (
-        info.kind == "signal" and info.sampling_rate * info.n_channels < _HISTORY_VALUES
+        # Who only looks at another machine gets the newest of it.
+        "/" in where
+        and info.kind == "signal"
+        and info.sampling_rate * info.n_channels < _HISTORY_VALUES
     )
     reader = graph_reader(where, info.name, start="oldest" if has_past else "now")
     return Looked(where, info.name, info.kind, buffer, Feed(info.name, reader, buffer))

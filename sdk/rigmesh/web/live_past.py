@@ -32,14 +32,9 @@ def recorded_files(views: list[HostView]) -> Iterator[str]:
             if not is_recorder(node):
                 continue
             report = report_of(node)
-            first = str(report.get("path", ""))
-            files = [str(path) for path in report.get("paths", [])] or [first]
-            part = view.states.get(f"{node.spec.name}.part")
-            if len(files) == 1 and isinstance(part, int):
-                stem, dot, suffix = first.rpartition(".")
-                numbers = range(2, part + 1)
-                files += [f"{stem}_part{number}{dot}{suffix}" for number in numbers]
-            yield from (path for path in reversed(files) if path)
+            # States are told while a recorder runs, and reports when it begins and ends.
+            files = view.states.get(f"{node.spec.name}.files") or report.get("paths")
+            yield from map(str, reversed(files or [report.get("path", "")]))
 
 
 class Past:
