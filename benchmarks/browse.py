@@ -30,7 +30,7 @@ RATE, CHANNELS = 30_000, 32
 COLUMNS = 1650  # of 1100 pixels, with a margin on both sides
 WIDTHS = (600.0, 60.0, 10.0, 4.0, 3.0, 1.0, 0.1)
 CHROMIUM = Path("/usr/bin/chromium")
-OPENED = 6
+OPENED = 11
 COMMAND = "import typer; from rigmesh.cli.web import web; typer.run(web)"
 
 
@@ -153,6 +153,8 @@ def in_chromium(page: Page, file: str) -> list[str]:
 
         url = f"{page.base}/browse?file={file}"
         for _ in range(OPENED):
+            for before in context.pages:
+                before.close()
             tab = context.new_page()
             timed(functools.partial(tab.goto, url, wait_until="commit"))
         tab.wait_for_timeout(1000)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -254,3 +256,29 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(AssertionError, match="cannot listen on"):
             Served(tmp_path, "--listen", f"127.0.0.1:{port}")
+
+
+def test_a_page_names_all_the_modules_it_needs(host: Served, somebody: Visitor) -> None:
+    found = re.findall(r'rel="modulepreload" href="([^"]+)"', somebody.get("/browse").text)
+
+    imports = [
+        urljoin(module, other)
+        for module in found
+        for other in re.findall(r'^import [^"]*"(.*)";$', somebody.get(module).text, re.MULTILINE)
+    ]
+    assert "/static/vendor/uplot/uPlot.esm.js" in found
+    assert len(imports) > len(found)
+    assert set(imports) <= set(found)
+
+
+def test_a_file_that_a_browser_has_is_not_sent_again(host: Served, somebody: Visitor) -> None:
+    first = somebody.get("/static/common.js")
+
+    again = somebody.get("/static/common.js", **{"If-None-Match": first.headers["ETag"]})
+    other = somebody.get("/static/common.js", **{"If-None-Match": '"another"'})
+
+    assert first.headers["Content-Type"].startswith("text/javascript")
+    assert (again.status_code, again.content) == (304, b"")
+    assert (other.status_code, other.content) == (200, first.content)
+    assert somebody.get("/static/../app.py").status_code == 404
+    assert somebody.get("/static/%2e%2e/app.py").status_code == 404

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute
 
 from rigmesh.errors import RigmeshError
 from rigmesh.web import browse, entry, graphs, live, rigs
 from rigmesh.web.feeds import Feeds
 from rigmesh.web.guard import Guard
-from rigmesh.web.pages import error_response
+from rigmesh.web.kept import kept_files
+from rigmesh.web.pages import STATIC, error_response
 from rigmesh.web.rig import Rig
 from rigmesh.web.sessions import Login, Sessions
 from rigmesh.web.settings import Settings
@@ -26,7 +25,6 @@ from rigmesh_daemon.security.audit import Audit
 
 __all__ = ["create_app"]
 
-_STATIC = Path(__file__).with_name("static")
 _MOST_LOOKING_BACK = 4
 """Threads that read recordings for the live page: never all there are."""
 
@@ -47,7 +45,7 @@ def create_app(settings: Settings) -> Starlette:
     """
     pages = (entry, rigs, live, graphs, browse)
     routes: list[BaseRoute] = [route for each in pages for route in each.routes()]
-    routes.append(Mount("/static", StaticFiles(directory=_STATIC)))
+    routes.append(kept_files(STATIC))
     app = Starlette(routes=routes, exception_handlers={RigmeshError: _on_error}, lifespan=_lifespan)
     app.add_middleware(Guard, settings=settings)
     app.state.settings = settings

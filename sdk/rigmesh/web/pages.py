@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import posixpath
+import re
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -24,7 +28,7 @@ from rigmesh.errors import (
     WaitTimeout,
 )
 
-__all__ = ["error_response", "object_in", "page"]
+__all__ = ["STATIC", "error_response", "object_in", "page"]
 
 _LONGEST_BODY = 256 * 1024
 
@@ -39,6 +43,10 @@ _STATUS: list[tuple[type[RigmeshError], int]] = [
     (DaemonUnavailable, 503),
     (RigmeshError, 422),
 ]
+
+STATIC = Path(__file__).with_name("static")
+"""What browsers fetch as it is."""
+_IMPORT = re.compile(r'^import\b[^;"]*"(\.[^"]+)";', re.MULTILINE)
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -86,11 +94,25 @@ def page(
         # A browser keeps the part behind the #, with the token of a one-time link.
         return RedirectResponse(f"/login?next={_local(request)}", 303)
     links = [f'<link rel="stylesheet" href="/static/{s}">' for s in ("style.css", *styles)]
+    # A browser would find out one import at a time what it has to fetch.
+    links += [f'<link rel="modulepreload" href="/static/{m}">' for m in _modules(f"{name}.js")]
     scripts = f'<script type="module" src="/static/{name}.js"></script>'
     body = _PAGE.format(
         title=escape(title), name=escape(name), styles="\n".join(links), scripts=scripts
     )
     return HTMLResponse(body, headers={"Cache-Control": "no-store"})
+
+
+@functools.cache
+def _modules(name: str) -> tuple[str, ...]:
+    """Return a module in ``static/``, and all that it imports."""
+    found = [name]
+    for module in found:
+        text = (STATIC / module).read_text(encoding="utf-8")
+        above = posixpath.dirname(module)
+        imported = (posixpath.normpath(posixpath.join(above, m)) for m in _IMPORT.findall(text))
+        found += [each for each in dict.fromkeys(imported) if each not in found]
+    return tuple(found)
 
 
 def _local(request: Request) -> str:
