@@ -258,6 +258,12 @@ def test_a_machine_that_one_is_not_logged_in_to_is_refused_in_words(manager: Man
         manager.add_host("10.0.0.103:5678")
 
     assert manager.add_host("localhost") == manager.local
+    assert manager.add_host("tcp://127.0.0.1:5678") == manager.local
+
+
+def test_another_port_of_this_machine_is_another_machine(manager: Manager) -> None:
+    with pytest.raises(NotPermitted, match=r"rigmesh login localhost:6000"):
+        manager.add_host("localhost:6000")
 
 
 def test_samples_are_looked_at_where_they_lie(manager: Manager) -> None:

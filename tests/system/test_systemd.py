@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,11 +42,12 @@ class Box:
         return self("systemctl", "show", unit, "-p", prop, "--value")
 
 
-@pytest.fixture
-def box(tmp_path: Path, until: Until) -> Iterator[Box]:
+@pytest.fixture(scope="module")
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     if os.geteuid() != 0 or shutil.which("systemd-nspawn") is None:
         pytest.skip("needs root and systemd-nspawn (apt-get install systemd-container)")
-    base = tmp_path / "b"
+    folder = tmp_path_factory.mktemp("box")
+    base = folder / "b"
     base.mkdir()
     with contextlib.ExitStack() as stack:
         run("mount", "-t", "tmpfs", "-o", "size=1g", "rigmesh-box", base)
@@ -59,7 +61,7 @@ def box(tmp_path: Path, until: Until) -> Iterator[Box]:
         _furnish(root)
         checkout = UNITS.parent
         binds = {str(Path(sys.prefix).resolve()), str(checkout), sys.base_prefix}
-        log = stack.enter_context((tmp_path / "boot.log").open("wb"))
+        log = stack.enter_context((folder / "boot.log").open("wb"))
         process = subprocess.Popen(
             [
                 "systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", root, "--boot",
@@ -77,17 +79,30 @@ def box(tmp_path: Path, until: Until) -> Iterator[Box]:
         found: list[Box] = []
 
         def is_up() -> bool:
-            assert process.poll() is None, (tmp_path / "boot.log").read_text()
+            assert process.poll() is None, (folder / "boot.log").read_text()
             # Looked up again and again: the first child only prepares the one that boots.
             found[:] = [Box(int(pid)) for pid in children.read_text().split()]
             states = [one("systemctl", "is-system-running", check=False) for one in found]
             return states in (["running"], ["degraded"])
 
-        until(is_up, 120)
+        deadline = time.monotonic() + 120
+        while not is_up():
+            assert time.monotonic() < deadline, (folder / "boot.log").read_text()
+            time.sleep(0.1)
         (made,) = found
         yield made
         made("systemctl", "poweroff", "--no-block", check=False)
         process.wait(60)
+
+
+@pytest.fixture
+def box(booted: Box) -> Iterator[Box]:
+    """The machine, as it is after an installation."""
+    yield booted
+    units = ("rigmesh-web", "rigmeshd")
+    booted("systemctl", "stop", *units, check=False)
+    booted("systemctl", "reset-failed", *units, check=False)  # counts of starts, too
+    booted("sh", "-c", "rm -rf /var/lib/rigmesh/* /etc/rigmesh")
 
 
 def _furnish(root: Path) -> None:

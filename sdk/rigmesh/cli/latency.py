@@ -17,7 +17,7 @@ from rigmesh.cli._latency_report import Measurement
 from rigmesh.cli._latency_show import check_plot, plot, shown
 from rigmesh.cli._latency_trial import Trial
 from rigmesh.cli.console import FAILED, OK, OUT
-from rigmesh.cli.run import Private, Quiet
+from rigmesh.cli.running import Private, Quiet
 from rigmesh.client import Manager
 from rigmesh.errors import GraphError
 from rigmesh.graph import GraphSpec, split_port

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from rigmesh.cli.completion import complete_recording
 from rigmesh.cli.console import ERR, FAILED, OK, OUT
-from rigmesh.cli.run import Duration, Private, Quiet, _node_name, _run
+from rigmesh.cli.running import Duration, Private, Quiet, node_name, run_graph
 from rigmesh.client import Manager
 from rigmesh.errors import GraphError, RecordingError, UnknownName
 from rigmesh.graph import GraphSpec, check_graph
@@ -115,7 +115,7 @@ def _play(
         for number, info in enumerate(streams):
             if wanted and info.name not in wanted:
                 continue
-            name = _node_name(info.name, number)
+            name = node_name(info.name, number)
             is_text = info.dtype == "text"
             if info.kind == "frames":
                 ERR.print(f"{escape(info.name)}: pictures cannot be sent over LSL; left out")
@@ -131,7 +131,7 @@ def _play(
             )
             outlet = manager.create_node("lsl.Outlet", name=f"{name}_out", stream_name=info.name)
             outlet.input.connect(source.markers if is_text else source.signal)
-        return _run(manager, duration, 30.0, quiet=quiet)
+        return run_graph(manager, duration, 30.0, quiet=quiet)
 
 
 # --- through a graph -----------------------------------------------------------------------------

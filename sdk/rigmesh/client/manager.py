@@ -19,6 +19,7 @@ from rigmesh.client.retry import PatientConnection, connect
 from rigmesh.client.session import Sessions
 from rigmesh.client.windows import WindowHandle, Windows, window_type
 from rigmesh.errors import DaemonUnavailable, RigmeshError, Unsupported
+from rigmesh.names import DEFAULT_PORT
 from rigmesh_proto.v1 import control_pb2 as pb
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ __all__ = ["Manager"]
 
 _log = logging.getLogger(__name__)
 
-_LOCAL = ("", "localhost", "local", "127.0.0.1")
+_LOCAL = ("", "localhost", "local", "127.0.0.1", "::1", "[::1]")
 
 
 class Manager(Records, Driver):
@@ -146,8 +147,9 @@ class Manager(Records, Driver):
         NotPermitted
             If this user has not logged in there, or may not.
         """
-        bare = address.removeprefix("tcp://")
-        if bare.partition(":")[0] in (*_LOCAL, self.local.name):
+        # With another port it may be the end of a tunnel.
+        bare = address.removeprefix("tcp://").removesuffix(f":{DEFAULT_PORT}")
+        if bare in (*_LOCAL, self.local.name):
             return self.local
         from rigmesh.credentials import load_credentials
 
