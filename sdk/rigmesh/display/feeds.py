@@ -70,7 +70,7 @@ class Feed:
         self.n_lost = 0
         self._open = open_reader
         self._info: StreamInfo | None = None
-        self._newest = math.nan
+        self._newest = self._came = math.nan
         self._leave = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"feed {name}", daemon=True)
         self._thread.start()
@@ -84,6 +84,11 @@ class Feed:
     def age(self) -> float:
         """How old the newest sample is, in seconds; NaN before the first."""
         return local_clock() - self._newest
+
+    @property
+    def silence(self) -> float:
+        """How long nothing has come, in seconds; NaN before the first sample."""
+        return local_clock() - self._came
 
     def close(self) -> None:
         """Stop reading."""
@@ -120,4 +125,5 @@ class Feed:
         self.sink.take(chunk)
         if len(chunk):
             self._newest = float(chunk.timestamps[-1])
+            self._came = local_clock()
         self.state, self.error = "live", ""

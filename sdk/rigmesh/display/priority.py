@@ -19,6 +19,8 @@ def give_way() -> None:
     counts only among the processes of one session. If this process leads one it is set for that,
     too; of somebody else's, such as a terminal's, nothing is changed.
     """
+    if not hasattr(os, "nice"):  # windows open on other systems, too
+        return
     os.nice(_NICENESS)
     if os.getsid(0) == os.getpid():
         with contextlib.suppress(OSError):  # not built into this kernel, or told too often

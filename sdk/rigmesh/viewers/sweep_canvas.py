@@ -301,9 +301,11 @@ class SweepCanvas(QtWidgets.QWidget):
         top = self.height() - _BOTTOM + 3
         for time in _ticks(shown, area.width()):
             text = f"{time * factor:g}" if time else f"0 {unit}"
-            x = _x_of(shown, area, time)
-            painter.drawText(QtCore.QRectF(x - 40, top, 80, _BOTTOM - 4),
-                             QtCore.Qt.AlignmentFlag.AlignHCenter, text)  # fmt: skip
+            width = painter.fontMetrics().horizontalAdvance(text)
+            # Below its own panel: the next one's first label begins where this one's last ends.
+            left = min(_x_of(shown, area, time) - width / 2, area.right() - width)
+            painter.drawText(QtCore.QRectF(max(area.left(), left), top, width + 2, _BOTTOM - 4),
+                             QtCore.Qt.AlignmentFlag.AlignLeft, text)  # fmt: skip
 
 
 def nice(value: float, steps: tuple[float, ...] = (1, 2, 5, 10)) -> float:

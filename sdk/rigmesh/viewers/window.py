@@ -17,7 +17,7 @@ __all__ = ["ViewerWindow"]
 
 _STATUS_PERIOD_MS = 250
 _OLD = 1.0
-"""Seconds after which the newest sample is told to be old."""
+"""Seconds after which a stream is told to be silent."""
 
 
 class ViewerWindow(QtWidgets.QWidget):
@@ -231,9 +231,11 @@ def _state_of(stream: str, feed: Feed) -> str:
     parts = [stream]
     if info.sampling_rate:
         parts.append(f"{info.sampling_rate:g} Hz")
-    age = feed.age
-    if info.sampling_rate and not math.isnan(age):
-        parts.append(f"{age * 1000:.0f} ms ago" if age < _OLD else f"nothing for {age:.0f} s")
+    age, silence = feed.age, feed.silence
+    if info.sampling_rate and silence >= _OLD:
+        parts.append(f"nothing for {silence:.0f} s")
+    elif info.sampling_rate and not math.isnan(age):
+        parts.append(f"{max(age, 0) * 1000:.0f} ms ago" if age < 1 else f"{age:.1f} s ago")
     if feed.n_lost:
         parts.append(f"{feed.n_lost:,} lost")
     return "  ".join(parts)

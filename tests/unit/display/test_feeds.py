@@ -191,3 +191,17 @@ def test_an_empty_chunk_tells_no_age(n: int) -> None:
 
     assert np.isnan(feed.age) == (n == 0)
     feed.close()
+
+
+def test_old_samples_that_come_are_no_silence() -> None:
+    stream, sink = Stream(), Kept()
+    feed = Feed("amp.signal", stream.open, sink)
+    assert np.isnan(feed.silence)
+
+    late = signal(0, 5)
+    stream.chunks.put(Signal(late.data, late.raw_timestamps - 100, index=0, info=INFO))
+    until(lambda: feed.state == "live")
+
+    assert feed.age > 90
+    assert 0 <= feed.silence < 60
+    feed.close()
