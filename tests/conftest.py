@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -44,9 +45,9 @@ class Held:
     @classmethod
     def now(cls) -> Held:
         """Look."""
-        children = psutil.Process().children(recursive=True)
+        pids = _descendants(os.getpid())
         return cls(
-            frozenset(words for child in children if _BROWSER not in (words := _described(child))),
+            frozenset(words for pid in pids if _BROWSER not in (words := _described(pid))),
             frozenset(
                 f"{thread.name} ({thread.ident})"
                 for thread in threading.enumerate()
@@ -68,12 +69,21 @@ class Held:
         return found + [f"memory: /dev/shm/{name}" for name in new if _is_ours(name)]
 
 
-def _described(process: psutil.Process) -> str:
+def _descendants(pid: int) -> Iterator[int]:
+    """Yield the processes below one; twice a test, so all others are not looked at for that."""
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in map(int, thread.read_text(encoding="ascii").split()):
+                yield child
+                yield from _descendants(child)
+
+
+def _described(pid: int) -> str:
     try:
-        words = " ".join(process.cmdline())[:120]
+        words = " ".join(psutil.Process(pid).cmdline())[:120]
     except psutil.Error:
         words = "a zombie"
-    return f"{process.pid}: {words}"
+    return f"{pid}: {words}"
 
 
 def _sockets() -> Iterator[str]:

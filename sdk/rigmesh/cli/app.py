@@ -6,57 +6,59 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from rigmesh.cli.annotate import annotate
-from rigmesh.cli.bench import bench
 from rigmesh.cli.console import ERR, FAILED, WRONG_USE
-from rigmesh.cli.doctor import doctor
-from rigmesh.cli.export import export
-from rigmesh.cli.files import info, recover
-from rigmesh.cli.graph import graph
-from rigmesh.cli.hosts import hosts
-from rigmesh.cli.latency import latency
-from rigmesh.cli.live import call, get, set_values, stop, take_over
-from rigmesh.cli.login import login, logout
-from rigmesh.cli.look import nodes, schema, status, streams
-from rigmesh.cli.plot import plot
-from rigmesh.cli.replay import replay
-from rigmesh.cli.run import record, run
-from rigmesh.cli.scaffold import new_node
-from rigmesh.cli.view import view
-from rigmesh.cli.web import web
+from rigmesh.cli.lazy import LazyCommands
 from rigmesh.errors import GraphError, RigmeshError
 
 __all__ = ["app", "main"]
 
+
+class _Commands(LazyCommands):
+    places: ClassVar[Mapping[str, str]] = {
+        "run": "rigmesh.cli.run:run",
+        "latency": "rigmesh.cli.latency:latency",
+        "record": "rigmesh.cli.run:record",
+        "replay": "rigmesh.cli.replay:replay",
+        "nodes": "rigmesh.cli.look:nodes",
+        "streams": "rigmesh.cli.look:streams",
+        "status": "rigmesh.cli.look:status",
+        "info": "rigmesh.cli.files:info",
+        "recover": "rigmesh.cli.files:recover",
+        "export": "rigmesh.cli.export:export",
+        "schema": "rigmesh.cli.look:schema",
+        "doctor": "rigmesh.cli.doctor:doctor",
+        "bench": "rigmesh.cli.bench:bench",
+        "view": "rigmesh.cli.view:view",
+        "plot": "rigmesh.cli.plot:plot",
+        "web": "rigmesh.cli.web:web",
+        "new-node": "rigmesh.cli.scaffold:new_node",
+        "get": "rigmesh.cli.live:get",
+        "set": "rigmesh.cli.live:set_values",
+        "call": "rigmesh.cli.live:call",
+        "annotate": "rigmesh.cli.annotate:annotate",
+        "stop": "rigmesh.cli.live:stop",
+        "take-over": "rigmesh.cli.live:take_over",
+        "hosts": "rigmesh.cli.hosts:hosts",
+        "login": "rigmesh.cli.login:login",
+        "logout": "rigmesh.cli.login:logout",
+        "graph": "rigmesh.cli.graph:graph",
+    }
+
+
 app = typer.Typer(
     name="rigmesh",
+    cls=_Commands,
     help="One product for a neuroscience rig, from the amplifier to the figure.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-
-for command in (
-    run, latency, record, replay, nodes, streams, status, info, recover, export, schema, doctor,
-    bench, view, plot, web,
-):  # fmt: skip
-    app.command()(command)
-app.command("new-node")(new_node)
-app.command()(get)
-app.command("set")(set_values)
-app.command()(call)
-app.command()(annotate)
-app.command()(stop)
-app.command("take-over")(take_over)
-app.command()(hosts)
-app.command()(login)
-app.command()(logout)
-app.add_typer(graph, name="graph")
 
 
 def _print_version(wanted: bool) -> None:

@@ -23,6 +23,7 @@ __all__ = ["graph"]
 graph = typer.Typer(
     help="Check a graph file, show what it says, or plan where it runs; nothing is started.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 File = Annotated[Path, typer.Argument(help="A graph file.", metavar="GRAPH.yaml")]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
+from typing import TYPE_CHECKING, Any
 
 from rigmesh.errors import GraphError, PortMismatch, UnknownName, near_miss
 from rigmesh.graph.aliases import alias_problems
@@ -15,6 +12,9 @@ from rigmesh.graph.expand import expand_graph
 from rigmesh.graph.resolve import find_output, locate, raise_all
 from rigmesh.graph.spec import GraphSpec, NodeSpec
 from rigmesh.node.registry import NodeType, PortType, find_type
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 __all__ = ["check_graph", "check_link", "check_node", "check_params"]
 
@@ -82,6 +82,9 @@ def check_params(name: str, params: Mapping[str, Any], type_: NodeType) -> None:
     GraphError
         With a line a mistake.
     """
+    # Each node group imports this module, and none of them checks a graph.
+    from jsonschema import Draft202012Validator
+
     validator = Draft202012Validator(type_.schema)
     lines = [_explain(name, error, params, type_) for error in validator.iter_errors(dict(params))]
     if lines:
@@ -172,5 +175,7 @@ def _explain(node: str, error: ValidationError, params: Mapping[str, Any], type_
     unit = type_.schema["properties"].get(name, {}).get("unit")
     if error.validator == "anyOf" and unit and isinstance(error.instance, str):
         return f"{path}: expected a number in {unit}, such as '8 {unit}'; found {error.instance!r}"
+    from jsonschema.exceptions import best_match
+
     deepest = best_match([error]) or error
     return f"{path}: {deepest.message}"
