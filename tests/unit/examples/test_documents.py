@@ -77,3 +77,13 @@ def test_the_links_of_a_document_lead_to_files(document: Path) -> None:
     missing = [link for link in local if not (document.parent / link).exists()]
 
     assert missing == []
+
+
+def test_every_picture_is_shown_somewhere() -> None:
+    shown = {
+        (document.parent / link).resolve()
+        for document in DOCUMENTS
+        for link in LINK.findall(document.read_text(encoding="utf-8"))
+    }
+
+    assert set((ROOT / "docs/images").iterdir()) <= shown
