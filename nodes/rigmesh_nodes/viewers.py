@@ -15,6 +15,7 @@ __all__ = [
     "DigitalOscilloscope",
     "ImageViewer",
     "Oscilloscope",
+    "Panel",
     "Raster",
     "Spectrum",
     "TimeFreq",
@@ -37,13 +38,18 @@ Range = Annotated[list[Finite], Field(min_length=2, max_length=2)]
 Pattern = Annotated[str, AfterValidator(_compiles)]
 
 
-class _Viewer(Node):
+class _Window(Node):
     """What all windows have."""
 
     is_window = True
     detached = "window"  # for plans: in a process of its own, behind a ring
 
     title: str = param(default="", doc="Of the window; its name if empty.", live=True)
+
+
+class _Viewer(_Window):
+    """What windows of streams have."""
+
     refresh_rate: Hz = param(
         default=30.0, gt=0, le=120, doc="How often it is drawn, at most.", live=True
     )
@@ -278,4 +284,19 @@ class ImageViewer(_Viewer):
     )
     smooth: bool = param(
         default=False, doc="Smooths what is enlarged, instead of showing pixels.", live=True
+    )
+
+
+class Panel(_Window):
+    """The whole rig: hosts, groups, nodes and links as they run, parameters, recorders, logs.
+
+    It shows the machines of the script that opens it, and what they run, whoever began that.
+    """
+
+    hosts: list[str] = param(
+        default=[],
+        doc="Addresses of other machines that one is logged in to; those of the script, if it is "
+        "not given.",
+        live=True,
+        examples=[["rec-pc"]],
     )

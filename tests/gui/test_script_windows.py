@@ -264,3 +264,34 @@ def test_a_window_that_joins_a_running_graph_computes_by_itself(
 
     until(lambda: np.mean(pixels(window, tmp_path) != empty) > 0.05)
     assert set(manager.nodes) == {"amp"}
+
+
+def test_the_panel_of_a_script_shows_what_it_runs(
+    manager: Manager, source: NodeHandle, tmp_path: Path
+) -> None:
+    panel = manager.create_node("Panel", title="My rig")
+    idle = pixels(panel, tmp_path)
+
+    manager.start_all()
+
+    until(lambda: np.mean(pixels(panel, tmp_path) != idle) > 0.005)
+    assert (panel.name, panel.type, panel.parameters["hosts"]) == ("panel", "viewers.Panel", [])
+    with pytest.raises(UnknownName, match="has no input"):
+        panel.input.connect(source.output)
+    manager.save(tmp_path / "graph.yaml")
+    saved = yaml.safe_load((tmp_path / "graph.yaml").read_text(encoding="utf-8"))
+    assert saved["nodes"]["panel"] == {
+        "type": "viewers.Panel", "params": {"hosts": [], "title": "My rig"}
+    }  # fmt: skip
+
+
+def test_the_panel_shows_other_hosts_once_it_is_told_them(manager: Manager, tmp_path: Path) -> None:
+    panel = manager.create_node("Panel")
+    alone = pixels(panel, tmp_path)
+
+    panel.update(hosts=["10.99.99.99"])  # that nobody has logged in to
+
+    until(lambda: np.mean(pixels(panel, tmp_path) != alone) > 0.001)
+    assert panel.parameters["hosts"] == ["10.99.99.99"]
+    panel.remove()
+    assert panel.state == "closed"

@@ -74,7 +74,8 @@ def view(
 
     require_screen()
     give_way()
-    if panel:
+    types = _window_types()
+    if panel or (as_ and find_type(as_, types).name == "viewers.Panel"):
         from rigmesh.viewers.panel import run_panel
 
         raise typer.Exit(run_panel(hosts or []))
@@ -84,7 +85,6 @@ def view(
     if streams or not lsl:
         with existing(hosts or []) as manager:
             wanted += _graph_streams(manager, streams or [])
-    types = _window_types()
     type_ = find_type(as_ or best_type(wanted), types)
     raise typer.Exit(show(type_, wanted, _parameters(settings or [])))
 

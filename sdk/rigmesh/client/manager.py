@@ -85,7 +85,7 @@ class Manager(Records, Driver):
             self._connection = connect(found, is_private=self._private is not None)
             self._sessions = Sessions(self._connection)
             self._fleet = Fleet(Member(self._connection))
-            self._windows = Windows(self)
+            self._windows = Windows(self, self._fleet)
             self.local = Host(self, self._fleet.local.name)
             for address in hosts:
                 self.add_host(address)

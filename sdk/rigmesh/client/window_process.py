@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rigmesh.errors import ParameterError, StateError, UnknownName, Unsupported
@@ -28,10 +29,13 @@ class WindowProcess:
     ----------
     hear : callable
         Told, in a thread of its own, what happens in windows.
+    socket : Path
+        Of the daemon here, for windows that show it.
     """
 
-    def __init__(self, hear: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, hear: Callable[[Mapping[str, Any]], None], socket: Path) -> None:
         self._hear = hear
+        self._socket = socket
         self._process: subprocess.Popen[str] | None = None
         self._listener: threading.Thread | None = None
         self._numbers = itertools.count()
@@ -66,6 +70,7 @@ class WindowProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, "RIGMESH_SOCKET": str(self._socket)},
             start_new_session=True,  # Ctrl-C is for the script, which closes them in good order
         )
         self._listener = threading.Thread(

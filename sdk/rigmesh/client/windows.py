@@ -19,12 +19,15 @@ from rigmesh.errors import (
 )
 
 if TYPE_CHECKING:
+    from rigmesh.client.fleet import Fleet
     from rigmesh.client.live import StateView
     from rigmesh.client.manager import Manager
     from rigmesh.graph import NodeSpec
     from rigmesh_proto.v1 import control_pb2 as pb
 
 __all__ = ["WindowHandle", "Windows", "window_type"]
+
+_PANEL = "viewers.Panel"
 
 
 def window_type(wanted: str, types: Mapping[str, Mapping[str, Any]]) -> str:
@@ -168,6 +171,8 @@ class Windows:
     ----------
     manager : Manager
         Whose.
+    fleet : Fleet
+        The daemons that it drives.
 
     Attributes
     ----------
@@ -179,13 +184,14 @@ class Windows:
         What computes for them, by window.
     """
 
-    def __init__(self, manager: Manager) -> None:
+    def __init__(self, manager: Manager, fleet: Fleet) -> None:
         self.manager = manager
+        self._fleet = fleet
         self.handles: dict[str, WindowHandle] = {}
         self.links: list[tuple[str, str, str]] = []
         self.workers: dict[str, Worker] = {}
         self._types: Mapping[str, Mapping[str, Any]] = {}
-        self.process = WindowProcess(self._hear)
+        self.process = WindowProcess(self._hear, fleet.local.connection.socket)
 
     def open(self, type_: str, name: str, parameters: Mapping[str, Any]) -> WindowHandle:
         """Open a window.
@@ -204,6 +210,9 @@ class Windows:
         stem = type_.rpartition(".")[2].lower()
         free = (stem, *(f"{stem}{number}" for number in range(2, 10_000)))
         name = name or next(each for each in free if each not in nodes)
+        if type_ == _PANEL:
+            others = [member.address for member in self._fleet if member is not self._fleet.local]
+            parameters = {"hosts": others, **parameters}
         self.process.start()
         answer = self.process.ask("open", window=name, type=type_, params=dict(parameters))
         ports = [port["name"] for port in self._types[type_]["inputs"]]

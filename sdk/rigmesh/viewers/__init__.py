@@ -24,6 +24,7 @@ _CLASSES = {
     "viewers.Spectrum": "rigmesh.viewers.spectrum:Spectrum",
     "viewers.Raster": "rigmesh.viewers.raster:Raster",
     "viewers.ImageViewer": "rigmesh.viewers.images:ImageViewer",
+    "viewers.Panel": "rigmesh.viewers.panel_window:PanelWindow",
 }
 
 

@@ -40,6 +40,8 @@ class ViewerWindow(QtWidgets.QWidget):
         Where the subclass puts its contents.
     tools : QToolBar
         Where it puts its controls.
+    line : QLabel
+        Tells the state.
     is_paused : bool
         Whether what is drawn stands still; the feeds go on.
     """
@@ -57,10 +59,10 @@ class ViewerWindow(QtWidgets.QWidget):
         self.tools.setToolButtonStyle(QtCore.Qt.ToolButtonStyle.ToolButtonTextOnly)
         self.body = QtWidgets.QVBoxLayout()
         self.body.setContentsMargins(0, 0, 0, 0)
-        self._line = QtWidgets.QLabel(self)
-        self._line.setTextFormat(QtCore.Qt.TextFormat.PlainText)
-        self._line.setContentsMargins(6, 2, 6, 3)
-        self._line.setSizePolicy(
+        self.line = QtWidgets.QLabel(self)
+        self.line.setTextFormat(QtCore.Qt.TextFormat.PlainText)
+        self.line.setContentsMargins(6, 2, 6, 3)
+        self.line.setSizePolicy(
             QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Fixed
         )
         column = QtWidgets.QVBoxLayout(self)
@@ -68,7 +70,7 @@ class ViewerWindow(QtWidgets.QWidget):
         column.setSpacing(0)
         column.addWidget(self.tools)
         column.addLayout(self.body, 1)
-        column.addWidget(self._line)
+        column.addWidget(self.line)
         self.resize(900, 600)
         self._show_title()
 
@@ -153,13 +155,13 @@ class ViewerWindow(QtWidgets.QWidget):
         """Write the line that tells how old what is shown is, what is lost, and what is wrong."""
         parts = [_state_of(stream, feed) for (_, stream), feed in self.feeds.items()]
         text = self._problem or ("   ·   ".join(parts) if parts else "nothing is linked yet")
-        self._line.setText(text)
-        self._line.setToolTip(text)
+        self.line.setText(text)
+        self.line.setToolTip(text)
 
     @property
     def status(self) -> str:
         """The line that tells the state."""
-        text: str = self._line.text()
+        text: str = self.line.text()
         return text
 
     def grab_to(self, path: Path | str) -> None:
