@@ -10,10 +10,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from rigmesh.errors import DaemonError
 from rigmesh.transports import token_is_alive
 from rigmesh.transports.segment import SHM
 
-__all__ = ["Adopted", "Printed", "remove_bells", "spawn"]
+__all__ = ["Adopted", "Printed", "check_socket", "remove_bells", "spawn"]
+
+_LONGEST_SOCKET = 107
+"""Bytes that Linux takes for the path of a socket."""
 
 
 class Printed:
@@ -70,6 +74,22 @@ class Printed:
     def remove(self) -> None:
         """Remove the pipe; what is still in it can be read."""
         self._path.unlink(missing_ok=True)
+
+
+def check_socket(path: Path) -> None:
+    """Refuse a path that no socket can have, and say what to do.
+
+    Raises
+    ------
+    DaemonError
+        If it is too long.
+    """
+    length = len(os.fsencode(path))
+    if length > _LONGEST_SOCKET:
+        raise DaemonError(
+            f"the socket {path} would have a path of {length} bytes, where the system takes "
+            f"{_LONGEST_SOCKET}; give the group a shorter name, or the daemon a shorter --run-dir"
+        )
 
 
 async def spawn(name: str, socket: Path, output: int) -> asyncio.subprocess.Process:

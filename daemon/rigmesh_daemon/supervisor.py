@@ -25,7 +25,7 @@ from rigmesh_daemon.backoff import Backoff
 from rigmesh_daemon.config import DaemonConfig
 from rigmesh_daemon.group.framing import LENGTH, frame
 from rigmesh_daemon.group.page import PageReader, page_name
-from rigmesh_daemon.processes import Adopted, Printed, remove_bells, spawn
+from rigmesh_daemon.processes import Adopted, Printed, check_socket, remove_bells, spawn
 from rigmesh_proto.v1 import group_pb2
 
 __all__ = ["Backoff", "GroupProcess"]
@@ -121,6 +121,7 @@ class GroupProcess:
         """
         self.is_ending = False
         if not self._foreign:
+            check_socket(self.socket)
             await self._spawn()
         await self._meet(await self._connect(), _START_WITHIN)
         await self._configure()

@@ -314,7 +314,7 @@ def rig_of(folder: Path, clocks: dict[str, int], *, desk: str = "desk") -> Itera
         daemons_of(hosts[name] for name in clocks),
     ):
         for name in clocks:
-            hosts[desk].login_to(hosts[name])
+            hosts[desk].trust(hosts[name])
         yield hosts
 
 

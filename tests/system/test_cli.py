@@ -275,15 +275,6 @@ def test_a_new_node_is_ready_with_its_test(cli: Cli, tmp_path: Path) -> None:
     assert cli("new-node", "SpikeCounter").returncode == 2
 
 
-def test_every_command_has_help(cli: Cli) -> None:
-    names = "run latency record replay nodes streams status info recover schema doctor bench"
-
-    for name in (*names.split(), "new-node", "get", "set", "call", "graph"):
-        done = cli(name, "--help")
-        assert done.returncode == 0
-        assert "Usage" in done.stdout
-
-
 def test_the_graph_of_the_example_is_valid(examples: Path) -> None:
     with Manager() as manager:
         manager.load(examples / "physiology.yaml")

@@ -55,9 +55,9 @@ with Manager() as manager:
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RigHost]]:
     clocks = {"amp": 0, "proc": 1000, "rec": 5000}
     with rig_of(tmp_path_factory.mktemp("rig"), clocks) as hosts:
-        hosts["proc"].login_to(hosts["amp"])
-        hosts["rec"].login_to(hosts["amp"])
-        hosts["rec"].login_to(hosts["proc"])
+        hosts["proc"].trust(hosts["amp"])
+        hosts["rec"].trust(hosts["amp"])
+        hosts["rec"].trust(hosts["proc"])
         yield hosts
 
 

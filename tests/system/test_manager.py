@@ -11,6 +11,7 @@ import pytest
 
 from rigmesh.client import Manager
 from rigmesh.errors import (
+    DaemonError,
     GraphError,
     NameTaken,
     NodeError,
@@ -315,3 +316,10 @@ def test_what_a_script_leaves_in_an_exception_is_stopped_and_removed() -> None:
 
     # The fixture that looks for left-overs does the rest.
     assert time.monotonic() - begin < 60
+
+
+def test_a_group_whose_socket_cannot_be_named_is_refused_in_words(manager: Manager) -> None:
+    group = manager.create_nodegroup("g" * 100)
+
+    with pytest.raises(DaemonError, match=r"path of \d+ bytes, where the system takes 107; give"):
+        group.create_node("sim.Oscillators")

@@ -55,7 +55,7 @@ print("FOUND", json.dumps(found))
 
 def test_stamps_are_mapped_to_within_a_millisecond(tmp_path: Path) -> None:
     with rig_of(tmp_path, AHEAD) as hosts:
-        hosts["rec"].login_to(hosts["amp"])
+        hosts["rec"].trust(hosts["amp"])
         process = hosts["desk"].script(SCRIPT, hosts["amp"].address, hosts["rec"].address)
         said, _ = process.communicate(timeout=120)
 

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperGroup
 
+from rigmesh.startup import importing
+
 __all__ = ["LazyCommands"]
 
 
@@ -38,7 +40,8 @@ class LazyCommands(TyperGroup):
 
 def _load(name: str, place: str) -> Any:
     module, _, attribute = place.partition(":")
-    found = getattr(import_module(module), attribute)
+    with importing():
+        found = getattr(import_module(module), attribute)
     if not isinstance(found, typer.Typer):
         function = found
         found = typer.Typer(

@@ -2,6 +2,9 @@
 
 import sys
 
-from rigmesh.viewers.process import run_process
+from rigmesh.startup import importing
+
+with importing():
+    from rigmesh.viewers.process import run_process
 
 sys.exit(run_process())
