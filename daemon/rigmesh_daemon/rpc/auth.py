@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 
 _RECHECK = 2.0
 """Seconds after which a running stream is asked for its token again."""
+_SENT_WITHIN = 1.0
+"""A message of a stream that is to end, in seconds."""
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -96,7 +98,11 @@ class Guard(grpc.aio.ServerInterceptor):
                 async with contextlib.aclosing(responses):
                     async for response in responses:
                         self.gate.shown_to(caller, response)
+                        call.is_sending = True
                         yield response
+                        call.is_sending = False
+                        if call.is_over:
+                            raise self.gate.ended()
 
         return stream if inspect.isasyncgenfunction(behaviour) else answer
 
@@ -127,7 +133,7 @@ class _Call:
         self._outcome = "ok"
         self._is_noted = False
         self._watcher: asyncio.Task[None] | None = None
-        self._is_over = False
+        self.is_over = self.is_sending = False
         self._has_slot = False
 
     def __getattr__(self, name: str) -> Any:
@@ -176,7 +182,7 @@ class _Call:
                 self._watcher.cancel()
             if isinstance(error, asyncio.CancelledError):
                 self._outcome = "cancelled"
-                if self._is_over:
+                if self.is_over:
                     task = asyncio.current_task()
                     if task is not None:
                         task.uncancel()
@@ -214,5 +220,10 @@ class _Call:
         """End the call when its token is good no more, even while it waits for a slow reader."""
         while self._gate.is_good(self._caller):  # noqa: ASYNC110 - the file of tokens tells nobody
             await asyncio.sleep(self._recheck)
-        self._is_over = True
+        self.is_over = True
+        # A cancellation that strikes while gRPC sends is lost in there, and the caller is told
+        # nothing. So that ends first; but a reader that is stuck is not waited for.
+        patience = asyncio.get_running_loop().time() + _SENT_WITHIN
+        while self.is_sending and asyncio.get_running_loop().time() < patience:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         task.cancel()

@@ -21,6 +21,8 @@ _POLL = 0.2
 _FOLLOW_WITHIN = 10.0
 """How long a stream whose writer died may take to come back, in seconds."""
 _ASK_AGAIN_AFTER = 0.1
+_LEAVE_WITHIN = 5.0
+"""For the thread that listens to the daemon, in seconds."""
 
 
 class StreamReader:
@@ -153,7 +155,9 @@ class StreamReader:
     def close(self) -> None:
         """Stop reading."""
         self._leave.set()
-        self._thread.join()
+        # Not for ever: a Ctrl-C can strike the main thread just as it took one of gRPC's locks; it
+        # is never given back then, and this thread may need it to cancel its call.
+        self._thread.join(_LEAVE_WITHIN)
         if self._reader is not None:
             self._reader.close()
             self._reader = None
