@@ -7,6 +7,7 @@ scipy, slower. Before the first sample, and before each epoch, there were zeros.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -57,7 +58,7 @@ def regular_rate(info: StreamInfo, port: str) -> float:
     return info.sampling_rate
 
 
-class _Filter(Node):
+class _Filter(Node, ABC):
     """Filters each channel of a signal by itself."""
 
     signal = Input(Signal)
@@ -110,13 +111,13 @@ class _Filter(Node):
             super().set_parameters(before)
             raise
 
+    @abstractmethod
     def _make(self, info: StreamInfo, result: str) -> SosFilter | FirFilter:
         """Return the filter for a signal."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _change(self, info: StreamInfo) -> None:
         """Change the filter to the parameters there are now."""
-        raise NotImplementedError
 
 
 class _Sections(_Filter):
@@ -154,9 +155,9 @@ class _Sections(_Filter):
                 )
         return np.asarray(self._design(info.sampling_rate))
 
+    @abstractmethod
     def _design(self, rate: float) -> Any:
         """Return the second-order sections for a sampling rate in Hz."""
-        raise NotImplementedError
 
 
 class LowPass(_Sections):

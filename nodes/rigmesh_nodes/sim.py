@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
@@ -38,7 +39,7 @@ _TEN_TWENTY = [
 ]  # fmt: skip
 
 
-class _Device(Node):
+class _Device(Node, ABC):
     """Gives chunks of consecutive sample numbers when they are due."""
 
     can_wait = True
@@ -85,9 +86,9 @@ class _Device(Node):
         """Return a chunk that is due, or push it, and what goes with it."""
         return chunk
 
+    @abstractmethod
     def _chunk(self, numbers: Numbers, stamps: Floats) -> Chunk:
         """Make the chunk of consecutive sample numbers."""
-        raise NotImplementedError
 
 
 class _Amplifier(_Device):

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
-__all__ = ["importing"]
+__all__ = ["importing", "spare_locks"]
+
+_TAKE_A_LOCK = (threading.Condition.__enter__.__code__, threading.Condition.__exit__.__code__)
+_LATER = 0.01
+"""In seconds."""
 
 
 @contextmanager
@@ -21,3 +31,27 @@ def importing() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def spare_locks() -> None:
+    """Have Ctrl-C strike a moment later where it would leave a lock taken for ever.
+
+    Python raises ``KeyboardInterrupt`` also between taking the lock of a condition and the ``with``
+    that would give it back. Each gRPC call has such a condition, and its other threads then wait
+    for the end of the process.
+    """
+    signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if frame is not None and frame.f_code in _TAKE_A_LOCK:
+        # Without `threading`, whose locks may be those that were being taken.
+        _thread.start_new_thread(_interrupt_later, (number,))
+    else:
+        signal.default_int_handler(number, frame)
+
+
+def _interrupt_later(number: int) -> None:
+    time.sleep(_LATER)
+    # Not `interrupt_main`, which does not end a call that waits.
+    os.kill(os.getpid(), number)

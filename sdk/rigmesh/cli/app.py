@@ -6,54 +6,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import typer
 
+from rigmesh.cli.commands import Commands
 from rigmesh.cli.console import ERR, FAILED, WRONG_USE
-from rigmesh.cli.lazy import LazyCommands
 from rigmesh.errors import GraphError, RigmeshError
+from rigmesh.startup import spare_locks
 
 __all__ = ["app", "main"]
 
 
-class _Commands(LazyCommands):
-    places: ClassVar[Mapping[str, str]] = {
-        "run": "rigmesh.cli.run:run",
-        "latency": "rigmesh.cli.latency:latency",
-        "record": "rigmesh.cli.run:record",
-        "replay": "rigmesh.cli.replay:replay",
-        "nodes": "rigmesh.cli.look:nodes",
-        "streams": "rigmesh.cli.look:streams",
-        "status": "rigmesh.cli.look:status",
-        "info": "rigmesh.cli.files:info",
-        "recover": "rigmesh.cli.files:recover",
-        "export": "rigmesh.cli.export:export",
-        "schema": "rigmesh.cli.look:schema",
-        "doctor": "rigmesh.cli.doctor:doctor",
-        "bench": "rigmesh.cli.bench:bench",
-        "view": "rigmesh.cli.view:view",
-        "plot": "rigmesh.cli.plot:plot",
-        "web": "rigmesh.cli.web:web",
-        "new-node": "rigmesh.cli.scaffold:new_node",
-        "get": "rigmesh.cli.live:get",
-        "set": "rigmesh.cli.live:set_values",
-        "call": "rigmesh.cli.live:call",
-        "annotate": "rigmesh.cli.annotate:annotate",
-        "stop": "rigmesh.cli.live:stop",
-        "take-over": "rigmesh.cli.live:take_over",
-        "hosts": "rigmesh.cli.hosts:hosts",
-        "login": "rigmesh.cli.login:login",
-        "logout": "rigmesh.cli.login:logout",
-        "graph": "rigmesh.cli.graph:graph",
-    }
-
-
 app = typer.Typer(
     name="rigmesh",
-    cls=_Commands,
+    cls=Commands,
     help="One product for a neuroscience rig, from the amplifier to the figure.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -81,6 +49,7 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
+    spare_locks()
     try:
         app()
     except GraphError as error:

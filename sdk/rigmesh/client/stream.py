@@ -155,8 +155,8 @@ class StreamReader:
     def close(self) -> None:
         """Stop reading."""
         self._leave.set()
-        # Not for ever: a Ctrl-C can strike the main thread just as it took one of gRPC's locks; it
-        # is never given back then, and this thread may need it to cancel its call.
+        # Not for ever: a Ctrl-C in a script, unlike in `rigmesh` (`spare_locks`), can leave one of
+        # gRPC's locks taken, and this thread may need it to cancel its call.
         self._thread.join(_LEAVE_WITHIN)
         if self._reader is not None:
             self._reader.close()

@@ -7,6 +7,7 @@ import math
 import socket as sockets
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -131,7 +132,7 @@ class PanelClient(QtCore.QObject):
         self._answered.emit(answer)
 
 
-class _Thread(threading.Thread):
+class _Thread(threading.Thread, ABC):
     """Emits signals of a client until that is closed, which may be at any moment."""
 
     def __init__(self, client: PanelClient, name: str) -> None:
@@ -144,9 +145,9 @@ class _Thread(threading.Thread):
         self._over.set()
         threading.Thread(target=self.hang_up, name="panel hangs up", daemon=True).start()
 
+    @abstractmethod
     def hang_up(self) -> None:
         """Break off what is under way."""
-        raise NotImplementedError
 
 
 class _Watcher(_Thread):

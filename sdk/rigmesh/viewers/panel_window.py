@@ -32,18 +32,20 @@ class PanelWindow(ViewerWindow):
         super().__init__(settings)
         self.tools.hide()
         self.line.hide()
-        self.panel = Panel(self.settings.hosts)
-        self.body.addWidget(self.panel)
+        self.panel = self._framed()
         self.resize(self.panel.size())
 
     def applied(self, names: set[str]) -> None:
         """Show other hosts."""
         if "hosts" in names:
             self.panel.close()
-            self.body.removeWidget(self.panel)
             self.panel.deleteLater()
-            self.panel = Panel(self.settings.hosts)
-            self.body.addWidget(self.panel)
+            self.panel = self._framed()
+
+    def _framed(self) -> Panel:
+        made = Panel(self.settings.hosts)
+        self.body.addWidget(made)
+        return made
 
     def sink(self, port: str, stream: str) -> NoReturn:
         """Refuse: it has no inputs."""

@@ -10,13 +10,13 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
 
 from rigmesh.errors import RigmeshError
 from rigmesh.web import browse, entry, graphs, live, rigs
 from rigmesh.web.feeds import Feeds
 from rigmesh.web.guard import Guard
-from rigmesh.web.kept import kept_files
 from rigmesh.web.pages import STATIC, error_response
 from rigmesh.web.rig import Rig
 from rigmesh.web.sessions import Login, Sessions
@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> Starlette:
     """
     pages = (entry, rigs, live, graphs, browse)
     routes: list[BaseRoute] = [route for each in pages for route in each.routes()]
-    routes.append(kept_files(STATIC))
+    routes.append(Mount("/static", StaticFiles(directory=STATIC)))
     app = Starlette(routes=routes, exception_handlers={RigmeshError: _on_error}, lifespan=_lifespan)
     app.add_middleware(Guard, settings=settings)
     app.state.settings = settings

@@ -112,7 +112,7 @@ def asyncio_behaviours(served: Served) -> Callable[[str], Any]:
             await end(context)
             yield object()
             while served.goes_on:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0)  # what ends it may strike also while it sends
                 yield object()
 
         return many if KINDS[method][1] else one

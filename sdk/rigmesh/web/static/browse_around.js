@@ -88,7 +88,7 @@ export class Around {
     this.status.classList.remove("bad-text");
     if (answer.kind === "counts") {
       const inside = answer.groups.reduce((sum, g) => sum + g.counts.reduce((a, b) => a + b, 0), 0);
-      setText(this.status, `${n} events, ${inside} of ${answer.n_targets} others around them`);
+      setText(this.status, `${n} events, of ${answer.n_targets} others one is around them ${inside} times`);
     } else {
       const left = answer.n_events - answer.n_used;
       setText(this.status, `mean of ${answer.n_used} events${left ? `; ${left} left out: at an edge, in a gap, or too many` : ""}`);
