@@ -80,7 +80,7 @@ def run_daemon() -> None:
         check_platform()
         config = load_config(file, **arguments)
         config.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _only_one(config.run_dir):
+        with _only_one(config.run_dir), _kept_ports(config) as config:
             _make_session_dir(config)
             _configure_lsl(config)
             asyncio.run(_run(config))
@@ -102,6 +102,15 @@ def _only_one(run_dir: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
+
+
+@contextlib.contextmanager
+def _kept_ports(config: DaemonConfig) -> Iterator[DaemonConfig]:
+    if not config.listen:
+        yield config
+        return
+    with Listen.parse(config.listen).kept() as listen:
+        yield config.model_copy(update={"listen": str(listen)})
 
 
 def _make_session_dir(config: DaemonConfig) -> None:

@@ -240,6 +240,25 @@ def test_a_stalled_viewer_gets_the_newest_samples_and_is_told_what_it_missed(
     assert late.index >= 20_100 - 250
 
 
+def test_a_viewer_that_begins_with_the_oldest_gets_what_there_is_and_then_the_newest(
+    rig: Rig, source: Source
+) -> None:
+    source.send(5000)
+    with rig.reader(lossless=False, start="oldest") as seen:
+        seen.wait(5000)
+        past = list(seen.numbers)
+        seen.goes_on.clear()
+        for _ in range(20):
+            source.send(1000)
+        seen.goes_on.set()
+        until(lambda: seen.numbers[-1] == 24_999)
+
+    assert past == list(range(5000))
+    assert {gap.cause for gap in seen.gaps} == {Cause.OVERRUN}
+    assert seen.n + sum(gap.count for gap in seen.gaps) == 25_000
+    assert seen.chunks[-1].index >= 25_000 - 250
+
+
 def test_a_viewer_has_no_more_messages_under_way_than_it_gave_credit_for(
     rig: Rig, source: Source
 ) -> None:

@@ -25,8 +25,9 @@ MAKE = f"""
 from rigmesh.client import Manager
 manager = Manager()
 amp = manager.add_host("AMP")
+devices = amp.create_nodegroup("devices", buffer_seconds=60)
 device = manager.create_node(
-    "Oscillators", name="amp", host=amp, n_channels=4, sampling_rate={_RATE}, sample_number=True
+    "Oscillators", name="amp", host=devices, n_channels=4, sampling_rate={_RATE}, sample_number=True
 )
 band = manager.create_node("BandPass", name="alpha", host=amp.create_nodegroup("analysis"))
 band.input.connect(device.output)
@@ -43,6 +44,18 @@ page, faults = chromium.new_page(), []
 page.on("pageerror", lambda error: faults.append(str(error)))
 page.goto("LINK")
 page.get_by_text("Log out").wait_for()
+"""
+
+# From the ring of the other machine: it ran before anybody looked.
+GO_BACK = """
+page.get_by_role("button", name="Following").click()
+page.locator("#traces").focus()
+for _ in range(20):
+    page.keyboard.press("-")
+page.wait_for_function('''() => {
+    const { window } = live.streams.get("amp.signal");
+    return window && window.least(0)[0] === 0;
+}''', timeout=60_000)
 """
 
 COLUMNS = """
@@ -112,6 +125,7 @@ page.wait_for_function('''() => {
         )
         shown = _look(browser, COLUMNS)
         newest = script.do("import time\ntime.monotonic()")
+        _look(browser, GO_BACK)
         _look(browser, f"page.goto('{base}/graph')")
         _look(browser, "page.locator('#stop:enabled').click()")
         _look(browser, "page.get_by_role('button', name='amp, sim.Oscillators, stopped')"

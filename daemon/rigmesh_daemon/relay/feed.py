@@ -64,7 +64,8 @@ class Feed:
     live : bool
         Wait for a stream that is over already to begin anew.
     skips : bool
-        Leave out what is old already, and tell so: for viewers.
+        Leave out what is old already, and tell so: for viewers. One that begins with the oldest
+        gets what there is at its beginning.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Feed:
         self._segment = ""
         self._device_index: int | None = None
         self._clock: ClockModel = IDENTITY
+        self._past_end = 0
         self._ready: deque[Item] = deque()
         self._max_samples: int | None = None
         self._is_first = True
@@ -154,7 +156,7 @@ class Feed:
                 if not self._attach():
                     return self._end()
                 continue
-            if self._skips and self.waiting > self._most_waiting(reader):
+            if self._is_late(reader):
                 self._skip(reader)
                 continue
             chunk = reader.receive(self._max_samples)
@@ -224,6 +226,8 @@ class Feed:
             )
         self.is_waiting = False
         reader.release()
+        is_begun = self._is_first and self._resume is None and start == "oldest"
+        self._past_end = reader.ring.written if is_begun else 0
         self._is_first, self._resume = False, None
         info = reader.info
         if info.sample_bytes:
@@ -315,6 +319,13 @@ class Feed:
             self._lease = self._make(self._wake)
 
     # --- viewers -----------------------------------------------------------------------------
+
+    def _is_late(self, reader: RingReader) -> bool:
+        return (
+            self._skips
+            and reader.position >= self._past_end
+            and self.waiting > self._most_waiting(reader)
+        )
 
     def _most_waiting(self, reader: RingReader) -> int:
         info = reader.info

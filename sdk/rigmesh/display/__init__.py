@@ -4,7 +4,7 @@ from rigmesh.display.feeds import Feed, Reader, Sink
 from rigmesh.display.frame_buffer import FrameBuffer, NewestFrame
 from rigmesh.display.marker_buffer import MarkerBuffer
 from rigmesh.display.priority import give_way
-from rigmesh.display.readers import graph_reader, is_here
+from rigmesh.display.readers import graph_reader
 from rigmesh.display.signal_buffer import ColumnCache, SignalBuffer
 
 __all__ = [
@@ -18,5 +18,4 @@ __all__ = [
     "Sink",
     "give_way",
     "graph_reader",
-    "is_here",
 ]

@@ -11,7 +11,7 @@ from rigmesh.display.feeds import Reader
 if TYPE_CHECKING:
     from rigmesh.transports import StartAt
 
-__all__ = ["graph_reader", "is_here"]
+__all__ = ["graph_reader"]
 
 
 def graph_reader(where: str, stream: str, *, start: StartAt = "now") -> Callable[[], Reader]:
@@ -27,14 +27,9 @@ def graph_reader(where: str, stream: str, *, start: StartAt = "now") -> Callable
     start : int, "now" or "oldest"
         Where to begin.
     """
-    if is_here(where):
-        return lambda: _Local(Path(where), stream, start)
-    return lambda: _remote(where, stream, start)
-
-
-def is_here(where: str) -> bool:
-    """Whether this is a socket on this machine, and not the address of another."""
-    return "/" in where
+    if "/" not in where:
+        return lambda: _remote(where, stream, start)
+    return lambda: _Local(Path(where), stream, start)
 
 
 def _remote(address: str, stream: str, start: StartAt) -> Reader:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rigmesh.display import Feed, FrameBuffer, MarkerBuffer, SignalBuffer, graph_reader, is_here
+from rigmesh.display import Feed, FrameBuffer, MarkerBuffer, SignalBuffer, graph_reader
 from rigmesh.streams import StreamInfo
 
 __all__ = ["Feeds", "Looked"]
@@ -103,10 +103,7 @@ def _opened(where: str, info: StreamInfo, seconds: float) -> Looked:
     else:
         buffer = SignalBuffer(min(seconds, _fitting(info)), max_bytes=_MAX_BYTES)
     has_past = info.kind == "markers" or (
-        # Who only looks at another machine gets the newest of it.
-        is_here(where)
-        and info.kind == "signal"
-        and info.sampling_rate * info.n_channels < _HISTORY_VALUES
+        info.kind == "signal" and info.sampling_rate * info.n_channels < _HISTORY_VALUES
     )
     reader = graph_reader(where, info.name, start="oldest" if has_past else "now")
     return Looked(where, info.name, info.kind, buffer, Feed(info.name, reader, buffer))

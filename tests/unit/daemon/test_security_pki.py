@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import stat
 from pathlib import Path
 
@@ -142,3 +143,30 @@ def test_what_cannot_be_listened_on_is_told_with_what_can(text: str) -> None:
 
 def test_an_address_to_listen_on_is_written_as_it_was_read() -> None:
     assert [str(Listen.parse(t)) for t in ("0.0.0.0:5678", "[::]:1")] == ["0.0.0.0:5678", "[::]:1"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_any_port_is_one_that_is_kept_with_the_next(host: str) -> None:
+    any_port = Listen.parse(f"{host}:0")
+
+    with any_port.kept() as first, any_port.kept() as second:
+        for kept in (first, second):
+            for port in (kept.port, kept.port + 1):
+                with socket.create_server(("127.0.0.1", port)):  # which says SO_REUSEADDR
+                    pass
+                with socket.socket() as other, pytest.raises(OSError, match="in use"):
+                    other.bind(("127.0.0.1", port))
+
+        assert len({first.port, first.port + 1, second.port, second.port + 1}) == 4
+
+
+def test_a_port_that_was_named_is_left_as_it_is() -> None:
+    named = Listen.parse("0.0.0.0:5678")
+
+    with named.kept() as kept:
+        assert kept == named
+
+
+def test_an_address_of_no_machine_is_left_to_who_listens() -> None:
+    with Listen.parse("192.0.2.1:0").kept() as kept:
+        assert kept == Listen("192.0.2.1", 0)
