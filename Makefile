@@ -4,7 +4,7 @@ VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 # Workers are parted by mount namespaces, which root may make.
-WORKERS ?= $(shell unshare --mount true 2>/dev/null && echo 2 || echo 0)
+WORKERS ?= $(shell unshare --mount true 2>/dev/null && echo 3 || echo 0)
 
 .PHONY: demo test soak check bench lock clean help
 

@@ -90,7 +90,7 @@ class SweepCutter:
         self.n_before = round(before * sampling_rate)
         self._n_after = round(after * sampling_rate)
         self.n_rows = self.n_before + self._n_after + 1
-        self._farthest = 1 / sampling_rate + _FARTHEST
+        self._period = 1 / sampling_rate
         self._capacity = self.n_rows + round(patience * sampling_rate) + _BLOCK
         self._data = np.empty((self._capacity, n_channels), dtype)
         self._stamps = np.empty(self._capacity)
@@ -204,13 +204,21 @@ class SweepCutter:
         row, away = after, self._stamp(after) - time
         if after > self._oldest and (earlier := time - self._stamp(after - 1)) <= away:
             row, away = after - 1, earlier
-        if away <= self._farthest:
+        # Nothing is known of what lies beyond the edge of missing samples.
+        if away <= self._period + (0.0 if self._is_beyond(row, time) else _FARTHEST):
             return row
         if after == self._oldest:
             self.n_late += 1
         else:
             self.n_incomplete += 1
         return None
+
+    def _is_beyond(self, row: int, time: float) -> bool:
+        """Whether a time is before the first of the samples around a row, or behind the last."""
+        begin, end = self._run_of(row)
+        if time < self._stamp(row):
+            return row == max(begin, self._oldest)
+        return row + 1 == end
 
     def _first_row_from(self, time: float) -> int:
         at = self._oldest % self._capacity

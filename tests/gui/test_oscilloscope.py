@@ -182,6 +182,39 @@ def test_another_format_begins_a_new_picture() -> None:
     assert np.nanmax(panel.follower.columns.low) == 1
 
 
+@pytest.mark.parametrize("mode", ["scroll", "scan"])
+def test_time_that_goes_back_begins_a_new_picture(mode: str) -> None:
+    window = window_of(seconds=2, mode=mode)
+    source = Source(window, info_of(2))
+    source.give(np.zeros((3000, 2)))
+    draw(window)
+
+    # As a recording that is played again.
+    source.time = START - 500
+    for part in range(20):
+        source.give(np.full((150, 2), part), gaps=() if part else (Gap(Cause.RESTART, 1, 0, 0),))
+        draw(window)
+
+    panel = only_panel(window)
+    assert np.isfinite(panel.follower.columns.low).mean() > 0.95
+    assert np.nanmax(panel.follower.columns.low) == 19
+    assert panel.follower.sink.holes(-np.inf, np.inf) == []
+
+
+def test_a_stamp_that_is_none_kills_nothing() -> None:
+    window = window_of(seconds=2)
+    source = Source(window, info_of(1))
+    source.give(np.zeros((1000, 1)))
+    times = source.time + np.arange(1000) / 1000
+    times[[10, 500]] = np.nan, np.inf
+
+    source.sink.take(Signal(np.ones((1000, 1)), times, info=source.info))
+    draw(window)
+
+    panel = only_panel(window)
+    assert panel.follower.columns.low[0, column_of(panel, START + 1.9)] == 1
+
+
 def test_an_irregular_signal_is_drawn_at_its_times() -> None:
     window = window_of(seconds=10, mode="scroll", spans={"amp.signal": 40})
     sink = window.sink("signal", "amp.signal")

@@ -294,3 +294,30 @@ def test_texts_that_never_end_cannot_fill_the_memory() -> None:
 
     view = rows.view(0, 2, group=r"^other texts$|value \d$", order="name", rate_seconds=1)
     assert (view.rows[0].name, view.rows[0].n) == ("other texts", 10_000 - 4096)
+
+
+@pytest.mark.parametrize("group", [r"unit \d+", r"unit (\d+)"])
+def test_texts_that_never_end_keep_their_rows(group: str) -> None:
+    rows = EventRows()
+    texts = [f"unit {k % 3} amp={k}" for k in range(30_000)]
+
+    for first in range(0, 30_000, 1000):
+        part = slice(first, first + 1000)
+        rows.take("s", np.linspace(first, first + 1, 1000).tolist(), texts[part])
+        view = rows.view(first, first + 1, group=group, order="name", rate_seconds=1)
+
+    assert [row.n for row in view.rows] == [10_000] * 3
+    assert [row.rate for row in view.rows] == pytest.approx([333, 333, 333], abs=2)
+    again = rows.view(0, 30_000, group="amp", order="name", rate_seconds=1)
+    assert {row.name: row.n for row in again.rows}["other texts"] == 30_000 - 4096
+
+
+def test_rows_that_never_end_are_one() -> None:
+    rows = EventRows()
+    rows.view(0, 1, group=r"\d+", order="name", rate_seconds=1)
+
+    rows.take("s", [1.0] * 30_000, [f"unit {k}" for k in range(30_000)])
+
+    view = rows.view(0, 2, group=r"\d+", order="rate", rate_seconds=1)
+    assert (view.rows[0].name, view.rows[0].n) == ("other texts", 30_000 - 2 * 4096)
+    assert sum(row.n for row in view.rows) == 30_000

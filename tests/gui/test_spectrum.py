@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,21 @@ def test_power_of_a_sine_is_its_mean_square(make: Make) -> None:
 
     assert drawn(window, "E0")[1].max() == pytest.approx(4.5, rel=0.01)
     assert window.plot.getAxis("left").labelText == "µV²"
+
+
+def test_channels_of_one_label_have_a_curve_each(make: Make) -> None:
+    window = make()
+    signal = tones(10, 40, 70)
+    assert signal.info is not None
+    channels = tuple(replace(each, name="E") for each in signal.info.channels)
+    signal.info = replace(signal.info, channels=channels)
+
+    feed(window.sink("signal", "amp.signal"), signal)
+    window.refresh()
+
+    found = {name: drawn(window, name) for name in window.curves}
+    peaks = {name: x[y.argmax()] for name, (x, y) in found.items()}
+    assert peaks == {"E": 10, "E#1": 40, "E#2": 70}
 
 
 def test_a_window_says_what_it_waits_for(make: Make) -> None:

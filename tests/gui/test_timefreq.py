@@ -10,8 +10,10 @@ import pytest
 from PyQt5 import QtCore
 from tests.gui.power_windows import fed, feed, shown, tones
 
+from rigmesh.node.registry import describe
 from rigmesh.node.testing import chunked, collect, split
 from rigmesh.streams import Cause, Gap, Markers, Signal, StreamInfo
+from rigmesh.viewers.show import Shown, _port_for
 from rigmesh.viewers.timefreq import TimeFreq
 from rigmesh_nodes import viewers as declared
 from rigmesh_nodes.spectra import Morlet
@@ -107,6 +109,30 @@ def test_only_chosen_labels_of_a_map_are_drawn(make: Make) -> None:
     assert frequencies_of(window)[int(window.values[0].mean(axis=1).argmax())] > 30
 
 
+def test_channels_chosen_by_label_and_by_number_are_all_drawn(make: Make) -> None:
+    window = fed(make(channels=["E1", 0]))
+
+    assert sorted(window._look.channels if window._look else ()) == ["E0", "E1"]
+    assert len(window.panels.plots) == 2
+
+
+def test_time_that_goes_back_begins_a_new_map(make: Make) -> None:
+    window = fed(make())
+    sink = window._sinks["signal"]
+
+    # As a recording that is played again, and yet again.
+    feed(sink, tones(40, 10, start=20), is_first=False)
+    window.refresh()
+    brightest = window.values[0].mean(axis=1).argmax()
+    feed(sink, tones(10, 40, start=5), is_first=False)
+    window.refresh()
+
+    assert window._columns is not None
+    assert np.isfinite(window.values[0]).mean() > 0.95
+    assert frequencies_of(window)[int(brightest)] > 30
+    assert window._columns.newest * window._columns.step == pytest.approx(13, abs=2)
+
+
 def test_a_window_says_what_it_waits_for(make: Make) -> None:
     window = make(f_start=2)
     assert "Nothing is linked" in window.empty.text()
@@ -146,6 +172,17 @@ def test_something_else_than_a_map_is_told(make: Make) -> None:
     window.refresh()
 
     assert "is no map of channels × frequencies" in window.empty.text()
+
+
+def test_a_stream_of_maps_goes_to_the_input_for_maps() -> None:
+    type_ = describe(declared.TimeFreq, "viewers.TimeFreq")
+    power = collect(Morlet(rate=50), tones(10))["power"].infos[0]
+
+    def port_of(info: StreamInfo | None) -> str:
+        stream = Shown("tf.power", "signal", pytest.fail, info)
+        return _port_for(stream, type_, [stream])
+
+    assert [port_of(info) for info in (power, tones(10).info, None)] == ["map", "signal", "signal"]
 
 
 def test_missing_samples_are_empty_columns(make: Make) -> None:

@@ -128,12 +128,19 @@ def test_what_is_kept_longer_takes_over_what_there_is() -> None:
     sink = TraceSink(1)
     sink.describe(StreamInfo.signal("x", channels=1, sampling_rate=1000))
     sink.take(signal(np.arange(500.0)[:, None], 0.0, 1000))
+    sink.take(
+        signal(np.arange(600.0, 700)[:, None], 0.6, 1000, gaps=(Gap(Cause.OVERRUN, 0, 600, 100),))
+    )
     before = sink.buffer.generation
 
     sink.keep(100)
 
     assert sink.buffer.generation > before
-    np.testing.assert_array_equal(everything(sink)[:, 0], np.arange(500))
+    numbers = np.arange(700.0)
+    numbers[500:600] = np.nan
+    np.testing.assert_array_equal(everything(sink)[:, 0], numbers)
+    assert (sink.buffer.n_lost, sink.buffer.n_gaps) == (100, 1)
+    assert len(sink.holes(0, 1)) == 1
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from rigmesh.names import DEFAULT_PORT
 __all__ = ["Listen"]
 
 _MOST_TRIES = 100
+_LAST_PORT = 2**16 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,10 @@ class Listen:
         """
         host, separator, port = text.rpartition(":")
         bare = host.removeprefix("[").removesuffix("]")
-        if not (separator and bare and port.isdecimal() and int(port) < 65535):
+        if not (separator and bare and port.isdecimal() and int(port) < _LAST_PORT):
             raise DaemonError(
                 f"cannot listen on {text!r}; write an address of this machine and a port, "
-                f"such as 0.0.0.0:{DEFAULT_PORT}"
+                f"such as 0.0.0.0:{DEFAULT_PORT}; the next port is that of the relay"
             )
         if ":" in bare and bare == host:
             raise DaemonError(f"cannot listen on {text!r}; an IPv6 address needs brackets")
@@ -61,7 +62,9 @@ class Listen:
         for _ in range(_MOST_TRIES):
             with contextlib.suppress(OSError), contextlib.ExitStack() as pair:
                 port: int = pair.enter_context(_bound(self.host, 0)).getsockname()[1]
-                pair.enter_context(_bound(self.host, (port + 1) % 2**16))
+                if port == _LAST_PORT:
+                    continue
+                pair.enter_context(_bound(self.host, port + 1))
                 held.enter_context(pair.pop_all())
                 return port
         return 0  # whoever listens there will be told why it cannot be

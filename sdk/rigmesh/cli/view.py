@@ -101,6 +101,7 @@ def _parameters(settings: Sequence[str]) -> dict[str, Any]:
 
 def _graph_streams(manager: Manager, wanted: Sequence[str]) -> list[Shown]:
     from rigmesh.display import graph_reader
+    from rigmesh.streams.wire import info_from_wire
     from rigmesh.viewers.show import Shown
 
     types = manager.node_types()
@@ -109,12 +110,16 @@ def _graph_streams(manager: Manager, wanted: Sequence[str]) -> list[Shown]:
         ports = {port["name"]: port["kinds"] for port in types[node.type]["outputs"]}
         for port, output in node.outputs.items():
             kinds[output.stream] = ports[port][0]
-    announced = {info.name: info.kind for info in manager.status().streams}
-    kinds.update({name: kind for name, kind in announced.items() if name in kinds})
+    streams = map(info_from_wire, manager.status().streams)
+    announced = {info.name: info for info in streams if info.name in kinds}
+    kinds.update({name: info.kind for name, info in announced.items()})
     if not kinds:
         raise StreamNotFound("the graph that runs has no streams to show")
     names = [_full_name(name, kinds) for name in wanted] or _shown_together(kinds)
-    return [Shown(name, kinds[name], graph_reader(manager.where(name), name)) for name in names]
+    return [
+        Shown(name, kinds[name], graph_reader(manager.where(name), name), announced.get(name))
+        for name in names
+    ]
 
 
 def _full_name(wanted: str, kinds: dict[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import threading
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from rigmesh.errors import RigmeshError, WaitTimeout
 from rigmesh.streams import Chunk, StreamInfo, local_clock
 
 __all__ = ["Feed", "Reader", "Sink"]
+
+_log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_AFTER = 0.5
 _PATIENCE = 0.2
@@ -90,6 +93,10 @@ class Feed:
         """How long nothing has come, in seconds; NaN before the first sample."""
         return local_clock() - self._came
 
+    def leave(self) -> None:
+        """Stop reading soon, for `close` to wait less."""
+        self._leave.set()
+
     def close(self) -> None:
         """Stop reading."""
         self._leave.set()
@@ -102,6 +109,9 @@ class Feed:
                     self._read(reader)
             except RigmeshError as error:
                 self.state, self.error = "waiting", str(error)
+            except Exception as error:  # as no memory for a picture: told, and tried again
+                _log.exception("%s: a mistake while it was read; it is read anew", self.name)
+                self.state, self.error = "waiting", f"{type(error).__name__}: {error}"
             self._leave.wait(_LOOK_AGAIN_AFTER)
 
     def _read(self, reader: Reader) -> None:

@@ -19,7 +19,11 @@ FACTORS = (16, 256, 4096)
 """Rows in a bin, level by level."""
 
 _IRREGULAR_ROWS = 100_000
+_MOST_BYTES_OF_BINS = 2**30
+"""With the stamps: five minutes of 384 channels at 30 kHz, seven hours of 64 at 1 kHz."""
 _LEAST_ROWS = 2 * FACTORS[-1]
+_LONGEST_STEP_BACK = 0.1
+"""Of stamps, in seconds; what goes further back is another time, not jitter."""
 
 
 class _Ring:
@@ -60,7 +64,11 @@ class SignalBuffer:
     """Keeps the last seconds of a signal for drawing: a `Sink` that any thread may read.
 
     Rows are numbered from 0 on; those that are missing are counted, too. The samples themselves
-    are kept as far as `max_bytes` reaches, their least and greatest values for all the seconds.
+    are kept as far as `max_bytes` reaches, their least and greatest values for all the seconds, or
+    as far as 1 GiB reaches.
+
+    A stamp that is not finite, or steps back a little, is taken for the greatest before it; one
+    that goes back by more than 0.1 s begins anew.
 
     Parameters
     ----------
@@ -74,7 +82,7 @@ class SignalBuffer:
     info : StreamInfo or None
         The stream's description, once known.
     generation : int
-        Grows when everything was dropped because the format changed.
+        Grows when everything was dropped: the format changed, or time went back.
     n_lost : int
         Samples that are missing.
     n_gaps : int
@@ -90,6 +98,7 @@ class SignalBuffer:
         self._capacity = 0
         self._lock = threading.RLock()
         self._next = 0
+        self._newest = -np.inf
         self._levels: list[_Level] = []
         self._is_float = True
 
@@ -104,7 +113,7 @@ class SignalBuffer:
             dtype, n_channels = np.dtype(info.dtype), info.sample_shape[0]
             rate = info.sampling_rate
             rows = int(self._seconds * rate) if rate else _IRREGULAR_ROWS
-            self._capacity = max(_LEAST_ROWS, rows)
+            self._capacity = max(_LEAST_ROWS, min(rows, _most_rows(info)))
             fitting = self._max_bytes // max(1, info.sample_bytes)
             kept = max(_LEAST_ROWS, min(self._capacity, fitting))
             self._samples = _Ring(kept, (n_channels,), dtype)
@@ -116,9 +125,8 @@ class SignalBuffer:
                 for factor, size in zip(FACTORS, below, strict=False)
             ]
             self._is_float = dtype.kind == "f"
-            self._next = 0
-            self.generation += 1
             self.info = info
+            self._begin_anew()
 
     def take(self, chunk: Chunk) -> None:
         """Keep a chunk's samples."""
@@ -126,15 +134,44 @@ class SignalBuffer:
             for gap in chunk.gaps:
                 self.n_gaps += 1
                 self.n_lost += gap.count
-            times = chunk.timestamps
-            if not len(times):
+            data, times = chunk.data, chunk.timestamps
+            is_missing = bool(chunk.gaps)
+            while len(times):
+                rising, n = _rising(times, self._newest)
+                if n and is_missing and self._next:
+                    self._leave_out(self._rows_of(chunk), float(rising[0]))
+                unknown = int(np.searchsorted(rising, -np.inf, side="right"))
+                self._append(data[unknown:n], rising[unknown:], np.zeros(n - unknown, np.bool_))
+                data, times, is_missing = data[n:], times[n:], False
+                if len(times):
+                    self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._next = 0
+        self._newest = -np.inf
+        for level in self._levels:
+            level.n = 0
+        self.generation += 1
+
+    def take_over(self, other: SignalBuffer) -> None:
+        """Go on where another buffer is, with the samples that it keeps."""
+        with other._lock, self._lock:
+            if other.info is None:
                 return
-            if chunk.gaps and self._next:
-                self._leave_out(self._rows_of(chunk), float(times[0]))
-            step = _LEAST_ROWS // 2
-            for first in range(0, len(times), step):
-                piece = slice(first, first + step)
-                self._write(chunk.data[piece], times[piece], is_missing=False)
+            self.describe(other.info)
+            self.generation += other.generation
+            self.n_lost, self.n_gaps = other.n_lost, other.n_gaps
+            stop = other.rows[1]
+            data, missing = other.samples(0, stop)
+            self._append(data, other.times(stop - len(data), stop), missing)
+
+    def _append(self, data: Array, times: Array, missing: Array) -> None:
+        step = _LEAST_ROWS // 2
+        for first in range(0, len(times), step):
+            piece = slice(first, first + step)
+            self._write(data[piece], times[piece], missing[piece])
+        if len(times):
+            self._newest = float(times[-1])
 
     def _rows_of(self, chunk: Chunk) -> int:
         """Return how many rows the gaps before a chunk take."""
@@ -156,12 +193,12 @@ class SignalBuffer:
         step = _LEAST_ROWS // 2
         for first in range(0, n, step):
             piece = times[first : first + step]
-            self._write(np.repeat(nothing, len(piece), axis=0), piece, is_missing=True)
+            self._write(np.repeat(nothing, len(piece), axis=0), piece, True)
 
-    def _write(self, data: Array, times: Array, *, is_missing: bool) -> None:
+    def _write(self, data: Array, times: Array, missing: Array | bool) -> None:
         self._samples.write(self._next, data)
         self._times.write(self._next, times)
-        self._missing.write(self._next, np.full(len(times), is_missing))
+        self._missing.write(self._next, np.broadcast_to(missing, len(times)))
         self._next += len(times)
         for level in self._levels:
             self._extend(level)
@@ -200,6 +237,11 @@ class SignalBuffer:
         """The first row that is kept, and the row behind the newest."""
         with self._lock:
             return max(0, self._next - self._capacity) if self._next else 0, self._next
+
+    @property
+    def newest(self) -> float:
+        """When the newest sample was (local clock, in seconds); minus infinity before the first."""
+        return self._newest
 
     def times(self, start: int, stop: int) -> Array:
         """Return when rows were.
@@ -317,6 +359,21 @@ class ColumnCache:
         self._stop = stop
         edges = np.arange(stop - self.n, stop + 1, dtype=np.int64) * self.factor
         return Envelope(edges, self._minima, self._maxima)
+
+
+def _most_rows(info: StreamInfo) -> int:
+    """Return for how many rows there is memory, but for the samples."""
+    bytes_of_bins = 2 * info.sample_bytes * sum(1 / factor for factor in FACTORS)
+    return int(_MOST_BYTES_OF_BINS / (bytes_of_bins + np.dtype(np.float64).itemsize + 1))
+
+
+def _rising(stamps: Array, before: float) -> tuple[Array, int]:
+    """Return the stamps up to one that goes back too far, so that they rise, and how many."""
+    times = np.where(np.isfinite(stamps), stamps, np.nan)
+    highest = np.fmax.accumulate(np.concatenate(([before], times)))
+    back = np.flatnonzero(times < highest[:-1] - _LONGEST_STEP_BACK)
+    n = int(back[0]) if len(back) else len(times)
+    return highest[1 : n + 1], n
 
 
 def _within(start: int, stop: int, first: int, last: int) -> tuple[int, int]:

@@ -26,6 +26,9 @@ _LONGEST = 80
 _OTHERS = "other texts"
 _NUMBERS = re.compile(r"(\d+)")
 
+_Key = tuple[str, str, str | None]
+"""A stream and a text; or the name of a row, and the expression that found it in a text."""
+
 
 @dataclass(slots=True)
 class Row:
@@ -85,7 +88,8 @@ class EventRows:
         self._texts = np.empty(_MOST_EVENTS, np.int32)
         self._next = 0
         self._newest = -np.inf
-        self._known: dict[tuple[str, str], int] = {}
+        self._known: dict[_Key, int] = {}
+        self._group = ""
         self._counts: Counter[int] = Counter()
         self._numbers = itertools.count()
 
@@ -102,7 +106,7 @@ class EventRows:
         """Forget the events of a stream."""
         with self._lock:
             self.version += 1
-            gone = [number for (from_, _), number in self._known.items() if from_ == stream]
+            gone = [number for key, number in self._known.items() if key[0] == stream]
             self._known = {key: n for key, n in self._known.items() if key[0] != stream}
             texts, n = self._texts, min(self._next, _MOST_EVENTS)
             texts[:n][np.isin(texts[:n], gone)] = -1
@@ -143,6 +147,7 @@ class EventRows:
             known, counts = dict(self._known), self._counts.copy()
             newest = self._newest
         rows, row_of = _rows(known, counts, group, order)
+        self._group = group
         at = row_of[texts]
         near = (at >= 0) & (times <= stop)
         counted = at[near & (times > stop - rate_seconds)]
@@ -152,9 +157,13 @@ class EventRows:
         return RasterView(rows, times[seen], at[seen], newest)
 
     def _number(self, stream: str, text: str) -> int:
-        key = stream, text[:_LONGEST]
+        key: _Key = stream, text[:_LONGEST], None
         if key not in self._known and len(self._known) >= _MOST_TEXTS:
-            key = stream, _OTHERS  # texts that tell values never end
+            # Texts that tell values never end; of these only the row is kept.
+            name = _name(self._group, text) if self._group else None
+            key = stream, (name or _OTHERS)[:_LONGEST], self._group
+            if key not in self._known and len(self._known) >= 2 * _MOST_TEXTS:
+                key = stream, _OTHERS, self._group
         number = self._known.get(key)
         if number is None:
             number = self._known[key] = next(self._numbers)
@@ -176,18 +185,19 @@ class RowSink:
 
 
 def _rows(
-    known: dict[tuple[str, str], int], counts: Mapping[int, int], group: str, order: str
+    known: dict[_Key, int], counts: Mapping[int, int], group: str, order: str
 ) -> tuple[list[Row], Array]:
     """Return the rows, and the number of the row for each number of a text; -1 for none.
 
     The last one is that of the text number -1: of texts that were forgotten.
     """
-    pattern = re.compile(group) if group else None
     rows: dict[tuple[str, str], Row] = {}
     row_of_text: dict[int, Row] = {}
-    several = len({stream for stream, _ in known}) > 1
-    for (stream, text), number in known.items():
-        name = _name(pattern, text)
+    several = len({key[0] for key in known}) > 1
+    for (stream, text, found_by), number in known.items():
+        name: str | None = text if found_by == group else _OTHERS
+        if found_by is None:
+            name = _name(group, text)
         if name is not None:
             row = rows.setdefault((stream, name), Row(stream if several else "", name))
             row.n += counts[number]
@@ -207,13 +217,13 @@ def _rows(
     return ordered, row_of
 
 
-def _name(pattern: re.Pattern[str] | None, text: str) -> str | None:
-    if pattern is None:
+def _name(group: str, text: str) -> str | None:
+    if not group:
         return text
-    found = pattern.search(text)
+    found = re.search(group, text)
     if found is None:
         return None
-    return found[1] if pattern.groups and found[1] is not None else found[0]
+    return found[1] if found.re.groups and found[1] is not None else found[0]
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

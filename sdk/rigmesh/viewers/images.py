@@ -100,7 +100,7 @@ class Camera(QtWidgets.QWidget):
             self._shown = newest
             if newest is None or (self._stamps and newest.time < self._stamps[-1][0]):
                 self._stamps.clear()
-            if newest is not None:
+            if newest is not None and math.isfinite(newest.time):
                 self._stamps.append((newest.time, newest.number))
                 while self._stamps[-1][0] - self._stamps[0][0] > _RATE_OVER:
                     self._stamps.popleft()

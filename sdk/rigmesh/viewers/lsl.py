@@ -41,7 +41,11 @@ class _InletReader:
             output.stream = node.stream or node.predicate
             output.add_target(self)
         node.open()
-        node.prepare()
+        try:
+            node.prepare()
+        except BaseException:
+            node.close()
+            raise
         self._thread = threading.Thread(target=self._run, name="source lsl", daemon=True)
         self._thread.start()
 

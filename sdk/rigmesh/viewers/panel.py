@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from rigmesh.client.private import find_running
 from rigmesh.names import operator
 from rigmesh.viewers.colours import SoftLabel
+from rigmesh.viewers.mistakes import survive_mistakes
 from rigmesh.viewers.panel_client import FindSocket, PanelClient
 from rigmesh.viewers.panel_graph import GraphPicture
 from rigmesh.viewers.panel_log import LogTable
@@ -25,8 +24,6 @@ from rigmesh.viewers.panel_words import MessageBar, StateChip, StatusLine, Troub
 from rigmesh_proto.v1 import control_pb2 as pb
 
 __all__ = ["Panel", "run_panel"]
-
-_log = logging.getLogger(__name__)
 
 _WORSE = ("WARNING", "ERROR", "CRITICAL")
 
@@ -281,17 +278,11 @@ def run_panel(hosts: Sequence[str] = ()) -> int:
     panel = Panel(hosts)
     # Python gets to see Ctrl-C because the panel runs slots of it all the time.
     before = signal.signal(signal.SIGINT, lambda *_: panel.close())
-    # Qt ends the process on an error in a slot unless there is a hook; people would rather go on.
-    hook, sys.excepthook = sys.excepthook, _log_error
+    hook = sys.excepthook
+    survive_mistakes()
     try:
         panel.show()
         return int(application.exec())
     finally:
         sys.excepthook = hook
         signal.signal(signal.SIGINT, before)
-
-
-def _log_error(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    _log.error("the panel made a mistake and goes on", exc_info=(kind, error, trace))

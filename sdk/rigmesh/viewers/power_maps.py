@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ Array = npt.NDArray[Any]
 
 _MOST_BYTES = 256 * 2**20
 _MOST_COLUMNS = 1000
+_LONGEST_STEP_BACK = 0.1
+"""In seconds; what goes further back is another time."""
 _ROWS_A_COLUMN = 2
 """At least, so that stamps that are not quite even leave no column empty."""
 
@@ -88,11 +90,8 @@ class MapSink:
             return
         period = 1 / info.sampling_rate if info.sampling_rate else 0.0
         with self._lock:
-            self._generation += 1
-            self.look = MapLook(self._generation, tuple(channels), frequencies, unit, period)
-            self._n_dropped += len(self._rows)
-            self._rows.clear()
-            self._n_bytes = 0
+            self.look = MapLook(0, tuple(channels), frequencies, unit, period)
+            self._begin_anew()
             self.problem = ""
 
     def take(self, chunk: Chunk) -> None:
@@ -111,8 +110,21 @@ class MapSink:
             total = self._n_dropped + len(blocks)
             return total, blocks[max(0, n - self._n_dropped) :]
 
+    def _begin_anew(self) -> None:
+        self._generation += 1
+        if self.look is not None:
+            self.look = replace(self.look, generation=self._generation)
+        self._n_dropped += len(self._rows)
+        self._rows.clear()
+        self._n_bytes = 0
+
     def _keep(self, times: Array, power: Array) -> None:
         with self._lock:
+            last = self._rows[-1][0][-1] if self._rows else -np.inf
+            back = np.flatnonzero(np.diff(times, prepend=last) < -_LONGEST_STEP_BACK)
+            if len(back):
+                times, power = times[back[-1] :], power[back[-1] :]
+                self._begin_anew()
             self._rows.append((times, power))
             self._n_bytes += power.nbytes
             oldest = times[-1] - self.seconds

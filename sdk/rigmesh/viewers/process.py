@@ -13,6 +13,7 @@ from PyQt5 import QtCore, QtWidgets
 from rigmesh.display import Feed, give_way, graph_reader
 from rigmesh.errors import RigmeshError, UnknownName
 from rigmesh.viewers import make_window
+from rigmesh.viewers.mistakes import survive_mistakes
 from rigmesh.viewers.window import ViewerWindow
 
 __all__ = ["WindowProcess", "run_process"]
@@ -128,8 +129,7 @@ def run_process() -> int:
     QtCore.qInstallMessageHandler(_print_message)
     application = QtWidgets.QApplication(["rigmesh"])
     application.setQuitOnLastWindowClosed(False)
-    # With the hook as it is PyQt would end the process, and every other window with it.
-    sys.excepthook = lambda _kind, error, _traceback: traceback.print_exception(error)
+    survive_mistakes()
     process = WindowProcess(out)
 
     def listen() -> None:

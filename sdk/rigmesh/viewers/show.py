@@ -11,23 +11,40 @@ from typing import Any
 from PyQt5 import QtCore, QtWidgets
 
 from rigmesh.display import Feed, Reader
-from rigmesh.errors import PortMismatch
+from rigmesh.errors import PortMismatch, RigmeshError
 from rigmesh.node.registry import NodeType
+from rigmesh.streams import StreamInfo
 from rigmesh.viewers import make_window
+from rigmesh.viewers.mistakes import survive_mistakes
 from rigmesh.viewers.window import ViewerWindow
 
 __all__ = ["Shown", "best_type", "interruptible", "show"]
 
 _LOOK_FOR_SIGNALS_MS = 200
+_MAP = "map"
+"""The input of who shows power over time and frequency that others have computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A stream to show: its name, what it gives (``signal`` …), and what opens a reader of it."""
+    """A stream to show.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    kind : str
+        What it gives: ``signal``, ``markers`` or ``frames``.
+    opener : callable
+        Opens a reader of it.
+    info : StreamInfo, optional
+        Its description, if it is known already.
+    """
 
     name: str
     kind: str
     opener: Callable[[], Reader]
+    info: StreamInfo | None = None
 
 
 def best_type(streams: Sequence[Shown]) -> str:
@@ -75,6 +92,7 @@ def interruptible(application: QtWidgets.QApplication) -> QtWidgets.QApplication
 
 
 def _run(application: QtWidgets.QApplication, window: ViewerWindow) -> int:
+    survive_mistakes()
     window.show()
     try:
         return application.exec()
@@ -83,6 +101,8 @@ def _run(application: QtWidgets.QApplication, window: ViewerWindow) -> int:
 
 
 def _port_for(stream: Shown, type_: NodeType, streams: Sequence[Shown]) -> str:
+    if any(port.name == _MAP for port in type_.inputs) and _is_map(stream):
+        return _MAP
     for port in type_.inputs:
         others = sum(each.kind in port.kinds for each in streams)
         if stream.kind in port.kinds and (port.many or others == 1):
@@ -92,3 +112,15 @@ def _port_for(stream: Shown, type_: NodeType, streams: Sequence[Shown]) -> str:
         for port in type_.inputs
     )
     raise PortMismatch(f"{type_.name} cannot show {stream.name} ({stream.kind}); it takes {takes}")
+
+
+def _is_map(stream: Shown) -> bool:
+    from rigmesh_nodes.spectra import columns_of  # it takes a second
+
+    if stream.info is None or stream.kind != "signal":
+        return False
+    try:
+        columns_of(stream.info)
+    except RigmeshError:
+        return False
+    return True

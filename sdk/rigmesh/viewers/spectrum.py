@@ -17,6 +17,7 @@ from rigmesh.viewers.colours import Colours
 from rigmesh.viewers.power_axes import frequency_ticks, unit_text, value_text
 from rigmesh.viewers.power_spectra import Curves, SpectrumSink
 from rigmesh.viewers.power_window import PowerWindow
+from rigmesh.viewers.trace_sinks import names_of
 from rigmesh.viewers.trace_theme import Theme
 
 __all__ = ["Spectrum"]
@@ -58,7 +59,8 @@ class Spectrum(PowerWindow):
     plot : PlotWidget
         Where curves are drawn.
     curves, held : dict of str to PlotDataItem
-        Those of the channels, and of what is held of them, by label.
+        Those of the channels, and of what is held of them, by label; a second one of that label
+        is ``label#1``.
     mean_curve : PlotDataItem
         That of their mean.
     """
@@ -171,7 +173,7 @@ class Spectrum(PowerWindow):
         self.legend.clear()
         self.curves, self.held = {}, {}
         theme = Theme.now()
-        for number, name in enumerate(curves.channels):
+        for number, name in enumerate(_names(curves)):
             colour = QtGui.QColor.fromRgb(theme.trace(number))
             held = pg.PlotDataItem(pen=pg.mkPen(colour, width=1, style=QtCore.Qt.PenStyle.DotLine))
             curve = pg.PlotDataItem(pen=pg.mkPen(colour, width=1))
@@ -200,7 +202,7 @@ class Spectrum(PowerWindow):
         x = np.log10(frequencies) if is_log else frequencies
         power = self.scaled(curves.power[:, shown])
         highest = self.scaled(curves.highest[:, shown])
-        for name, row, top in zip(curves.channels, power, highest, strict=True):
+        for name, row, top in zip(_names(curves), power, highest, strict=True):
             self.curves[name].setData(x, row)
             self.held[name].setVisible(settings.hold)
             if settings.hold:
@@ -355,3 +357,8 @@ class Spectrum(PowerWindow):
         super().changeEvent(event)
         if event is not None and event.type() == QtCore.QEvent.Type.PaletteChange:
             self._paint()
+
+
+def _names(curves: Curves) -> list[str]:
+    """Return the labels of the channels, told apart where two are alike."""
+    return [name.removeprefix("/") for name in names_of(curves.channels, "")]

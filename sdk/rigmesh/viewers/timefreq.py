@@ -152,8 +152,9 @@ class TimeFreq(PowerWindow):
         """Lay out maps for what comes from now on."""
         self._look = look
         names = look.channels
-        wanted = [name for name in self.settings.channels if name in names]
+        chosen = self.settings.channels
         # Those that were computed are the chosen ones already, whatever they are numbered here.
+        wanted = chosen if all(name in names for name in chosen) else ()
         self._chosen = [names.index(name) for name in wanted] or list(range(len(names)))
         self._n_blocks = 0
         self._limits_at = -math.inf

@@ -61,30 +61,30 @@ class TraceSink:
     def __init__(self, seconds: float) -> None:
         self.buffer = _buffer_of(seconds)
         self._seconds = seconds
-        self._last = np.nan
         self._holes: deque[Hole] = deque(maxlen=_MOST_HOLES)
         self._lock = threading.RLock()
 
     def describe(self, info: StreamInfo) -> None:
         """Learn what follows."""
         with self._lock:
-            known = self.buffer.info
-            if known is not None and not known.same_format(info):
-                self._holes.clear()
-                self._last = np.nan
+            generation = self.buffer.generation
             self.buffer.describe(info)
+            if self.buffer.generation != generation:
+                self._holes.clear()
 
     def take(self, chunk: Chunk) -> None:
         """Keep a chunk."""
         with self._lock:
-            times = chunk.timestamps
-            if len(times):
-                if chunk.gaps and self._last == self._last:
-                    count = sum(gap.count for gap in chunk.gaps)
-                    cause = ", ".join(sorted({gap.cause.value for gap in chunk.gaps}))
-                    self._holes.append(Hole(self._last, float(times[0]), count, cause))
-                self._last = float(times[-1])
+            generation, last = self.buffer.generation, self.buffer.newest
             self.buffer.take(chunk)
+            if self.buffer.generation != generation:  # time went back
+                self._holes.clear()
+            elif chunk.gaps and len(chunk) and np.isfinite(last):
+                # As the buffer takes stamps that are none, or step back a little.
+                first = min(max(last, float(chunk.timestamps[0])), self.buffer.newest)
+                count = sum(gap.count for gap in chunk.gaps)
+                cause = ", ".join(sorted({gap.cause.value for gap in chunk.gaps}))
+                self._holes.append(Hole(last, first, count, cause))
 
     def holes(self, start: float, stop: float) -> list[Hole]:
         """Return the holes that touch a time, in seconds of the local clock."""
@@ -98,16 +98,7 @@ class TraceSink:
                 return
             old, self._seconds = self.buffer, seconds
             self.buffer = _buffer_of(seconds)
-            if old.info is None:
-                return
-            self.buffer.describe(old.info)
-            self.buffer.generation += old.generation
-            stop = old.rows[1]
-            data, missing = old.samples(0, stop)
-            times = old.times(stop - len(data), stop)
-            there = ~missing
-            if there.any():
-                self.buffer.take(Signal(data[there], times[there], info=old.info))
+            self.buffer.take_over(old)
 
 
 class BitSink(TraceSink):

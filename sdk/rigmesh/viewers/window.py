@@ -197,6 +197,8 @@ class ViewerWindow(QtWidgets.QWidget):
     def closeEvent(self, event: QtGui.QCloseEvent | None) -> None:  # noqa: N802 - Qt's name
         """Stop reading."""
         for feed in self.feeds.values():
+            feed.leave()  # all at once: the other windows of the process wait for this one
+        for feed in self.feeds.values():
             feed.close()
         self.feeds.clear()
         super().closeEvent(event)

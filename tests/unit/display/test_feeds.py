@@ -205,3 +205,30 @@ def test_old_samples_that_come_are_no_silence() -> None:
     assert feed.age > 90
     assert 0 <= feed.silence < 60
     feed.close()
+
+
+@pytest.mark.parametrize("fails_in", ["describe", "take"])
+def test_a_sink_that_fails_is_told_and_tried_again(
+    fails_in: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream, sink = Stream(), Kept()
+
+    def fail(_: object) -> None:
+        raise MemoryError("no room for a picture")
+
+    setattr(sink, fails_in, fail)
+    stream.chunks.put(signal(0, 5))
+    feed = Feed("amp.signal", stream.open, sink)
+    try:
+        until(lambda: feed.error == "MemoryError: no room for a picture")
+        assert feed.state == "waiting"
+        delattr(sink, fails_in)
+        stream.chunks.put(signal(5, 5))
+        until(lambda: feed.state == "live")
+    finally:
+        feed.close()
+
+    assert sink.samples == [5, 6, 7, 8, 9]
+    assert len(sink.infos) == 1
+    assert stream.n_opened == stream.n_closed == 2
+    assert "amp.signal: a mistake" in caplog.text

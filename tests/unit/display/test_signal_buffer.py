@@ -174,6 +174,70 @@ def test_the_same_format_goes_on() -> None:
     assert buffer.rows == (0, 1000)
 
 
+def test_time_that_goes_back_begins_anew() -> None:
+    buffer = full(1000)
+
+    buffer.take(Signal(ramp(900), 50 + np.arange(900) / RATE, epoch=1, gaps=(gap(7, 0),)))
+
+    assert (buffer.rows, buffer.generation, buffer.newest) == ((0, 900), 2, 50.899)
+    assert (buffer.n_gaps, buffer.n_lost) == (1, 7)
+    np.testing.assert_array_equal(buffer.samples(0, 900)[0], ramp(900))
+    np.testing.assert_array_equal(buffer.columns(16, 0, 1).maximum, ramp(16)[-1:])
+    assert buffer.row_at(50.5) == 500
+
+
+def test_time_that_goes_back_within_a_chunk_begins_anew_there() -> None:
+    buffer = full(100)
+    times = 200 + np.arange(300) / RATE
+    times[100:] -= 60
+    times[200:] -= 60
+
+    buffer.take(Signal(ramp(300), times))
+
+    assert (buffer.rows, buffer.generation) == ((0, 100), 3)
+    np.testing.assert_array_equal(buffer.samples(0, 100)[0], ramp(100, first=200))
+    np.testing.assert_array_equal(buffer.times(0, 100), times[200:])
+
+
+def test_stamps_that_are_none_or_step_back_a_little_are_the_greatest_before() -> None:
+    buffer = SignalBuffer(60.0)
+    buffer.describe(info())
+
+    buffer.take(Signal(ramp(8), np.array([np.nan, -np.inf, 1.0, np.nan, 2.0, 1.95, np.inf, 3.0])))
+    buffer.take(Signal(ramp(1), np.array([np.nan])))
+
+    np.testing.assert_array_equal(buffer.times(0, 7), [1.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0])
+    np.testing.assert_array_equal(buffer.samples(0, 6)[0], ramp(8)[2:])
+    assert (buffer.rows, buffer.generation) == ((0, 7), 1)
+
+
+def test_hours_of_many_channels_are_kept_as_far_as_there_is_memory() -> None:
+    seconds, rate = 3600.0, 30_000.0
+    buffer = SignalBuffer(seconds, max_bytes=2**20)
+
+    buffer.describe(info("int16", 384, rate))
+
+    parts = [buffer._times, buffer._missing]
+    parts += [part for level in buffer._levels for part in (level.minima, level.maxima)]
+    assert 2**29 < sum(part._rows.nbytes for part in parts) <= 2**30 + 2**20
+
+
+def test_another_buffer_is_taken_over_with_its_gaps() -> None:
+    old = full(1000)
+    old.take(chunk(ramp(500, first=1200), 1200, gap(200, 1200)))
+    buffer = SignalBuffer(100.0)
+
+    buffer.take_over(old)
+
+    assert (buffer.rows, buffer.n_gaps, buffer.n_lost) == ((0, 1700), 1, 200)
+    assert buffer.generation != old.generation
+    for mine, others in zip(buffer.samples(0, 1700), old.samples(0, 1700), strict=True):
+        np.testing.assert_array_equal(mine, others)
+    np.testing.assert_array_equal(buffer.times(0, 1700), old.times(0, 1700))
+    for mine, others in zip(buffer.columns(16, 0, 106), old.columns(16, 0, 106), strict=True):
+        np.testing.assert_array_equal(mine, others)
+
+
 def test_a_time_leads_to_its_row() -> None:
     buffer = full(20_000, seconds=10.0)
 

@@ -150,6 +150,38 @@ def test_an_event_within_a_gap_has_no_sweep_even_if_its_samples_are_all_after_it
     assert cut.n_incomplete == 1
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "event", "expected"),
+    [
+        (0.0, 0.05, 2.996, [(300, 305)]),
+        (0.0, 0.05, 2.97, []),
+        (0.05, 0.0, 0.994, [(94, 99)]),
+        (0.05, 0.0, 1.02, []),
+    ],
+)
+def test_an_event_beside_a_gap_has_a_sweep_and_one_within_it_has_none(
+    before: float, after: float, event: float, expected: list[tuple[int, int]]
+) -> None:
+    cut = cutter(before=before, after=after)
+    cut.take(numbered(100), times(100))
+    cut.skip()
+    cut.take(numbered(100, 300), times(100, 300))
+
+    found = cut.add(event, "")
+
+    assert rows(found) == expected
+    assert cut.n_incomplete == (not expected)
+
+
+def test_an_event_before_the_first_sample_is_late() -> None:
+    cut = cutter(before=0, after=0.05)
+    cut.take(numbered(100, 10), times(100, 10))
+
+    found = cut.add(0.07, "")
+
+    assert (found, cut.n_late) == ([], 1)
+
+
 def test_sweeps_on_both_sides_of_a_gap_are_whole() -> None:
     cut = cutter()
     cut.take(numbered(100), times(100))
