@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +121,30 @@ def test_a_parameter_is_changed_while_the_graph_runs(
     page.get_by_role("button", name="Apply").click()
     page.locator(".notice.bad").wait_for()
     assert manager["alpha"].parameters["high"] == 12
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("annotate", {"text": "\ud800"}),
+        ("call", {"node": "alpha", "command": "\ud800"}),
+        ("parameters", {"node": "\ud800", "values": {"low": 9}}),
+    ],
+)
+def test_a_text_that_cannot_be_sent_is_refused_and_so_noted(
+    manager: Manager, served: Served, path: str, body: dict[str, object]
+) -> None:
+    _graph(manager)
+    headers = {"Content-Type": "application/json"}
+    with served.visitor() as visitor:
+        answer = visitor.client.post(
+            f"/api/{path}", content=json.dumps(body), headers={**visitor.origin, **headers}
+        )
+    lines = [json.loads(line) for line in served.audit.splitlines()]
+
+    assert answer.status_code in (404, 422)
+    assert answer.json()["message"]
+    assert [e["outcome"] for e in lines if e["method"] == f"web {path}"] != ["ok"]
 
 
 def test_states_are_shown_and_commands_obeyed(

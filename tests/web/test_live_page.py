@@ -161,6 +161,27 @@ def test_time_stands_still_and_goes_back_as_far_as_is_kept(
     assert abs(to - from_ - 1.0) < 0.01
 
 
+def test_zooming_out_ends_where_the_server_still_answers(
+    manager: Manager, served: Served, visit: Visit
+) -> None:
+    _numbered(manager)
+    manager.start_all()
+    page = _look(visit, served, "/live?stream=amp.signal&seconds=600")
+    _until_samples(page, 20)
+
+    page.get_by_role("button", name="Following").click()
+    page.locator("#traces").focus()
+    for _ in range(20):
+        page.keyboard.press("-")
+    page.wait_for_timeout(500)
+    width = page.evaluate("live.traces.range[1] - live.traces.range[0]")
+    page.get_by_role("button", name="Follow", exact=True).click()
+    page.get_by_role("button", name="Following").click()
+    page.wait_for_function('() => live.streams.get("amp.signal").window?.n')
+
+    assert 9.9e4 < width < 1.001e5
+
+
 def test_the_url_restores_the_view(manager: Manager, served: Served, visit: Visit) -> None:
     _numbered(manager)
     manager.create_node("sim.Oscillators", name="other", n_channels=2)

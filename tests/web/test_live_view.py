@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from typing import Any, cast
 
 import numpy as np
@@ -10,11 +11,13 @@ import numpy.typing as npt
 import pytest
 
 from rigmesh.display import Feed, MarkerBuffer, SignalBuffer
+from rigmesh.recording.pyramid import Envelope
 from rigmesh.streams import Cause, Gap, Markers, Signal, StreamInfo, local_clock
 from rigmesh.web import thumbnails
 from rigmesh.web.feeds import Looked
 from rigmesh.web.live_messages import factor_of, pack, unpack
 from rigmesh.web.live_view import LiveView, View
+from rigmesh.web.live_window import signal_window
 from rigmesh.web.thumbnails import encode, shrunk
 
 RATE = 1000.0
@@ -154,6 +157,60 @@ def test_a_window_of_the_past_is_exact() -> None:
     assert times[1] == pytest.approx(102.0)
 
 
+def _irregular(n: int, seconds: float) -> SignalBuffer:
+    buffer = SignalBuffer(20.0)
+    info = StreamInfo.signal(NAME, channels=1, sampling_rate=0)
+    buffer.describe(info)
+    stamps = 100.0 + np.arange(n) * seconds / n
+    for first in range(0, n, 5000):
+        piece = slice(first, first + 5000)
+        data = np.arange(n, dtype=np.float32)[piece, None]
+        buffer.take(Signal(data, stamps[piece], index=first, info=info))
+    return buffer
+
+
+def test_a_window_of_many_irregular_samples_reaches_its_end() -> None:
+    view = _view_of(_irregular(30_000, 10.0), seconds=10.0, width=1000)
+
+    times, least, _greatest = _columns(view.window(100.0, 110.0, 1000, 1)[0])
+
+    assert len(times) <= 8000
+    assert times[0] < 100.1
+    assert times[-1] > 109.9
+    assert np.isfinite(least[0, :-1]).all()
+
+
+def test_all_irregular_samples_that_are_followed_are_seen() -> None:
+    view = _view_of(_irregular(30_000, 10.0), seconds=10.0, width=1000)
+
+    times, least, _greatest = _columns(view.message({}))
+
+    assert len(times) <= 4000
+    assert times[0] < 100.1
+    assert least[0, 0] == 0
+    assert times[-1] > 109.9
+
+
+def test_few_irregular_samples_have_a_column_each() -> None:
+    view = _view_of(_irregular(50, 10.0), seconds=10.0, width=1000)
+
+    followed = _columns(view.message({}))
+    paused = _columns(view.window(100.0, 110.0, 1000, 1)[0])
+
+    assert followed[1].tolist() == [list(range(50))]
+    assert paused[1][0, np.isfinite(paused[1][0])].tolist() == list(range(50))
+
+
+def test_a_stream_of_another_host_is_named_as_it_was_asked_for() -> None:
+    view = LiveView()
+    view.show(View((f"{NAME}@rig-2",), 1.0, 1000))
+    view.look_at({f"{NAME}@rig-2": _looked(_signal())})
+
+    header, _ = unpack(view.message({}))
+
+    assert [stream["name"] for stream in header["streams"]] == [f"{NAME}@rig-2"]
+
+
 def test_markers_come_once() -> None:
     buffer = MarkerBuffer()
     buffer.describe(StreamInfo.markers(NAME))
@@ -222,3 +279,31 @@ def test_without_pillow_a_picture_is_a_png(
 
     assert media_type == "image/png"
     assert np.array_equal(np.asarray(image.open(io.BytesIO(picture))), frame)
+
+
+class _Busy(SignalBuffer):
+    """Gets more samples while somebody looks at it."""
+
+    def columns(self, factor: int, first: int, n: int) -> Envelope:
+        found = super().columns(factor, first, n)
+        start = self.rows[1]
+        data = np.arange(start, start + 5000, dtype=np.float32)[:, None]
+        more = Signal(data, np.arange(start, start + 5000) / 1000.0)
+        thread = threading.Thread(target=self.take, args=(more,))
+        thread.start()
+        thread.join(0.2)  # it has to wait, or is long done
+        self.late = thread
+        return found
+
+
+def test_times_are_those_of_the_columns_whatever_comes_meanwhile() -> None:
+    buffer = _Busy(10.0)
+    buffer.describe(StreamInfo.signal("amp.signal", channels=1, sampling_rate=1000.0))
+    numbers = np.arange(10_000.0)
+    buffer.take(Signal(numbers[:, None].astype(np.float32), numbers / 1000.0))
+
+    columns = signal_window(buffer, 0.0, 10.0, 1200, None).columns
+    buffer.late.join()
+
+    middles = (columns.least[0] + columns.greatest[0]) / 2000
+    np.testing.assert_allclose(columns.times[:-1], middles[:-1], atol=1e-4)

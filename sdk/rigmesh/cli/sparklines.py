@@ -23,6 +23,8 @@ Array = npt.NDArray[Any]
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _EMPTY = "·"
 _SECONDS = 10.0
+_KEPT_SECONDS = 1.25 * _SECONDS
+"""Whole columns reach a little further back."""
 _CHANNELS = 4
 _STREAMS = 12
 _WIDTHS = (16, 72)
@@ -145,7 +147,7 @@ class _Line:
         self._n_columns = n_columns
         self._history: list[tuple[float, int]] = []
         self._n_frames = self._frames_lost = 0
-        self._signal = SignalBuffer(_SECONDS, max_bytes=_MAX_BYTES)
+        self._signal = SignalBuffer(_KEPT_SECONDS, max_bytes=_MAX_BYTES)
         self._markers = MarkerBuffer(1000)
         self._columns: ColumnCache | None = None
         self._generation = -1
@@ -210,16 +212,15 @@ class _Line:
                 told = f"{_short(np.nanmin(lows))} … {_short(np.nanmax(highs))} {unit}".rstrip()
             if number == n - 1 and info.n_channels > n:
                 name = f"{name} +{info.n_channels - n}"
-            rows.append((Text(name), Text(sparkline(lows, highs), "cyan"), Text(told, "dim")))
+            line = sparkline(lows, highs).rjust(self._n_columns)
+            rows.append((Text(name), Text(line, "cyan"), Text(told, "dim")))
         return rows
 
     def _regular(self, rate: float) -> tuple[Array, Array]:
         if self._columns is None or self._generation != self._signal.generation:
             self._generation = self._signal.generation
-            factor = max(1, round(_SECONDS * rate / self._n_columns))
-            # Multiples of what the buffer keeps cost nothing.
-            step = max((size for size in (1, 16, 256, 4096) if factor >= 2 * size), default=1)
-            self._columns = ColumnCache(self._signal, factor // step * step, self._n_columns)
+            factor, n = columns_for(rate, self._n_columns)
+            self._columns = ColumnCache(self._signal, factor, n)
         found = self._columns.update()
         return found.minimum, found.maximum
 
@@ -227,8 +228,10 @@ class _Line:
         """Return samples by their times: a rate of 0 has columns without any."""
         stop = buffer.rows[1]
         first = buffer.row_at(local_clock() - _SECONDS)
-        times, (data, _) = buffer.times(first, stop), buffer.samples(first, stop)
-        data, times = data[-len(times) or len(data) :], times[-len(data) or len(times) :]
+        times, (data, missing) = buffer.times(first, stop), buffer.samples(first, stop)
+        n = min(len(times), len(data))
+        there = ~missing[len(missing) - n :]
+        data, times = data[len(data) - n :][there], times[len(times) - n :][there]
         at = ((times - local_clock()) / _SECONDS + 1) * self._n_columns
         columns: npt.NDArray[np.int64] = np.clip(at, 0, self._n_columns - 1).astype(np.int64)
         minima = np.full((self._n_columns, info.n_channels), np.nan)
@@ -241,6 +244,21 @@ class _Line:
         """Return the newest texts that there is room for."""
         texts = [text for _, text in self._markers.since(local_clock() - _SECONDS)]
         return clipped(texts[-_SHOWN_MARKERS:], self._n_columns)
+
+
+def columns_for(rate: float, most: int) -> tuple[int, int]:
+    """Return how many samples share a column, and how many columns are 10 s, at most `most`.
+
+    Examples
+    --------
+    >>> columns_for(1, 72), columns_for(500, 72), columns_for(30_000, 72)
+    ((1, 10), (80, 62), (4352, 69))
+    """
+    wanted = math.ceil(_SECONDS * rate / most)
+    # Multiples of what the buffer keeps cost nothing.
+    step = max((size for size in (1, 16, 256, 4096) if wanted >= 2 * size), default=1)
+    factor = max(1, -(-wanted // step) * step)
+    return factor, min(most, max(1, round(_SECONDS * rate / factor)))
 
 
 def clipped(texts: Sequence[str], width: int) -> str:

@@ -128,6 +128,7 @@ class Fleet:
         self.local = local
         self.members = {local.name: local}
         self._where: dict[str, str] = {}
+        self._twice: dict[str, list[str]] = {}
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self.members.values())
@@ -154,11 +155,22 @@ class Fleet:
         return self.members[host]
 
     def of(self, node: str) -> Member:
-        """Return who has a node; with a single daemon that one, which knows better."""
+        """Return who has a node; with a single daemon that one, which knows better.
+
+        Raises
+        ------
+        NameTaken
+            If several hosts have one of that name: nobody knows which is meant.
+        """
         if len(self.members) == 1:
             return self.local
         if node not in self._where:
             self._look()
+        if hosts := self._twice.get(node):
+            raise NameTaken(
+                f"the node {node!r} is on {' and '.join(hosts)}; drive these hosts by managers of "
+                "their own, or give the nodes other names"
+            )
         return self.named(self._where[node]) if node in self._where else self.local
 
     def free_name(self, wanted: str, type_: str) -> str:
@@ -179,9 +191,14 @@ class Fleet:
         return next(name for name in names if name not in self._where)
 
     def _look(self) -> None:
-        self._where = {
-            node.spec.name: member.name for member in self for node in member.status().nodes
-        }
+        self._where, self._twice = {}, {}
+        for member in self:
+            for node in member.status().nodes:
+                name = node.spec.name
+                # Each host that a stream is brought to has a relay of its name.
+                if name in self._where and node.spec.type != RELAY:
+                    self._twice.setdefault(name, [self._where[name]]).append(member.name)
+                self._where[name] = member.name
 
     # --- all of them -------------------------------------------------------------------------
 

@@ -110,8 +110,10 @@ class Feed:
             except RigmeshError as error:
                 self.state, self.error = "waiting", str(error)
             except Exception as error:  # as no memory for a picture: told, and tried again
-                _log.exception("%s: a mistake while it was read; it is read anew", self.name)
-                self.state, self.error = "waiting", f"{type(error).__name__}: {error}"
+                told = f"{type(error).__name__}: {error}"
+                if told != self.error:
+                    _log.exception("%s: a mistake while it was read; it is read anew", self.name)
+                self.state, self.error = "waiting", told
             self._leave.wait(_LOOK_AGAIN_AFTER)
 
     def _read(self, reader: Reader) -> None:

@@ -19,6 +19,8 @@ FACTORS = (16, 256, 4096)
 """Rows in a bin, level by level."""
 
 _IRREGULAR_ROWS = 100_000
+_ROW_BYTES = np.dtype(np.float64).itemsize + np.dtype(np.bool_).itemsize
+"""Of a stamp, and whether the row is missing."""
 _MOST_BYTES_OF_BINS = 2**30
 """With the stamps: five minutes of 384 channels at 30 kHz, seven hours of 64 at 1 kHz."""
 _LEAST_ROWS = 2 * FACTORS[-1]
@@ -54,7 +56,7 @@ class _Level:
     def __init__(self, factor: int, below: int, rows: int, n_channels: int, dtype: Any) -> None:
         self.factor = factor
         self.below = below
-        capacity = rows // factor + 2
+        capacity = _n_bins(rows, factor)
         self.minima = _Ring(capacity, (n_channels,), dtype)
         self.maxima = _Ring(capacity, (n_channels,), dtype)
         self.n = 0
@@ -87,6 +89,8 @@ class SignalBuffer:
         Samples that are missing.
     n_gaps : int
         Gaps.
+    lock : RLock
+        To be held over reads that belong together: rows come and go meanwhile.
     """
 
     def __init__(self, seconds: float, *, max_bytes: int = 256 * 2**20) -> None:
@@ -96,26 +100,29 @@ class SignalBuffer:
         self._seconds = seconds
         self._max_bytes = max_bytes
         self._capacity = 0
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._next = 0
         self._newest = -np.inf
         self._levels: list[_Level] = []
         self._is_float = True
 
+    @staticmethod
+    def n_bytes_for(info: StreamInfo, seconds: float, max_bytes: int) -> int:
+        """Return how much memory a buffer of that size takes for a stream."""
+        rows, kept = _sizes(info, seconds, max_bytes)
+        bins = 2 * sum(_n_bins(rows, factor) for factor in FACTORS)
+        return (kept + bins) * info.sample_bytes + _ROW_BYTES * rows
+
     # --- the feed's side ---------------------------------------------------------------------
 
     def describe(self, info: StreamInfo) -> None:
         """Learn what follows; a change of format drops what is kept."""
-        with self._lock:
+        with self.lock:
             if self.info is not None and self.info.same_format(info):
                 self.info = info
                 return
             dtype, n_channels = np.dtype(info.dtype), info.sample_shape[0]
-            rate = info.sampling_rate
-            rows = int(self._seconds * rate) if rate else _IRREGULAR_ROWS
-            self._capacity = max(_LEAST_ROWS, min(rows, _most_rows(info)))
-            fitting = self._max_bytes // max(1, info.sample_bytes)
-            kept = max(_LEAST_ROWS, min(self._capacity, fitting))
+            self._capacity, kept = _sizes(info, self._seconds, self._max_bytes)
             self._samples = _Ring(kept, (n_channels,), dtype)
             self._times = _Ring(self._capacity, (), np.float64)
             self._missing = _Ring(self._capacity, (), np.bool_)
@@ -130,7 +137,7 @@ class SignalBuffer:
 
     def take(self, chunk: Chunk) -> None:
         """Keep a chunk's samples."""
-        with self._lock:
+        with self.lock:
             for gap in chunk.gaps:
                 self.n_gaps += 1
                 self.n_lost += gap.count
@@ -155,7 +162,7 @@ class SignalBuffer:
 
     def take_over(self, other: SignalBuffer) -> None:
         """Go on where another buffer is, with the samples that it keeps."""
-        with other._lock, self._lock:
+        with other.lock, self.lock:
             if other.info is None:
                 return
             self.describe(other.info)
@@ -235,7 +242,7 @@ class SignalBuffer:
     @property
     def rows(self) -> tuple[int, int]:
         """The first row that is kept, and the row behind the newest."""
-        with self._lock:
+        with self.lock:
             return max(0, self._next - self._capacity) if self._next else 0, self._next
 
     @property
@@ -251,14 +258,14 @@ class SignalBuffer:
         ndarray, shape (n_rows,)
             Local clock, in seconds; evenly spread over a gap.
         """
-        with self._lock:
+        with self.lock:
             first, last = self.rows
             wanted = _within(start, stop, first, last)
             return self._times.read(*wanted).copy() if last else np.empty(0)
 
     def row_at(self, time: float) -> int:
         """Return the first kept row that was at `time` (local clock, in seconds) or later."""
-        with self._lock:
+        with self.lock:
             first, last = self.rows
             if first == last:
                 return last
@@ -275,7 +282,7 @@ class SignalBuffer:
         missing : ndarray, shape (n_rows,)
             Which rows are in a gap.
         """
-        with self._lock:
+        with self.lock:
             if self.info is None:
                 return np.empty((0, 0)), np.empty(0, np.bool_)
             first = max(0, self._next - self._samples.capacity)
@@ -301,7 +308,7 @@ class SignalBuffer:
             float32; NaN where all is missing, not kept any more, or not whole yet.
         """
         edges = np.arange(first, first + n + 1, dtype=np.int64) * factor
-        with self._lock:
+        with self.lock:
             n_channels = self.info.sample_shape[0] if self.info is not None else 0
             lows = np.full((n, n_channels), np.nan, np.float32)
             highs = lows.copy()
@@ -361,10 +368,17 @@ class ColumnCache:
         return Envelope(edges, self._minima, self._maxima)
 
 
-def _most_rows(info: StreamInfo) -> int:
-    """Return for how many rows there is memory, but for the samples."""
+def _sizes(info: StreamInfo, seconds: float, max_bytes: int) -> tuple[int, int]:
+    """Return how many rows are numbered, with their bins and stamps, and how many are kept."""
     bytes_of_bins = 2 * info.sample_bytes * sum(1 / factor for factor in FACTORS)
-    return int(_MOST_BYTES_OF_BINS / (bytes_of_bins + np.dtype(np.float64).itemsize + 1))
+    fitting = int(_MOST_BYTES_OF_BINS / (bytes_of_bins + _ROW_BYTES))
+    rate = info.sampling_rate
+    rows = max(_LEAST_ROWS, min(int(seconds * rate) if rate else _IRREGULAR_ROWS, fitting))
+    return rows, max(_LEAST_ROWS, min(rows, max_bytes // max(1, info.sample_bytes)))
+
+
+def _n_bins(rows: int, factor: int) -> int:
+    return rows // factor + 2
 
 
 def _rising(stamps: Array, before: float) -> tuple[Array, int]:

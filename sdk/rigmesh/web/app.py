@@ -27,6 +27,8 @@ __all__ = ["create_app"]
 
 _MOST_LOOKING_BACK = 4
 """Threads that read recordings for the live page: never all there are."""
+_MOST_BROWSING, _MOST_AROUND = 8, 2
+"""Those that read them for the pages of recordings; and those that compute averages of them."""
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -40,8 +42,9 @@ def create_app(settings: Settings) -> Starlette:
     Notes
     -----
     ``app.state`` has `settings`, `login`, `sessions`, `audit` (None: nothing is noted),
-    `rig` (the daemons), `feeds` (the streams that are looked at) and `past_limiter` (of the
-    threads that read what was recorded of them).
+    `rig` (the daemons), `feeds` (the streams that are looked at), `past_limiter` (of the
+    threads that read what was recorded of them), `browse_limiter` and `around_limiter` (of those
+    that read recordings, and that compute what is around events).
     """
     pages = (entry, rigs, live, graphs, browse)
     routes: list[BaseRoute] = [route for each in pages for route in each.routes()]
@@ -66,6 +69,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     app.state.rig = Rig(app.state.settings)
     app.state.feeds = Feeds(app.state.settings.live_seconds)
     app.state.past_limiter = CapacityLimiter(_MOST_LOOKING_BACK)
+    app.state.browse_limiter = CapacityLimiter(_MOST_BROWSING)
+    app.state.around_limiter = CapacityLimiter(_MOST_AROUND)
     try:
         yield
     finally:

@@ -22,7 +22,7 @@ from rigmesh.web.browse_open import OpenRecording
 from rigmesh.web.browse_tables import EventTable, nwb_tables, table_of
 from rigmesh.web.browse_tree import file_node, safe, tree_of
 from rigmesh.web.pages import page
-from rigmesh.web.recordings import library_of
+from rigmesh.web.recordings import in_few_threads, library_of
 from rigmesh.web.sessions import require
 from rigmesh_daemon.security.rules import Role
 
@@ -56,18 +56,21 @@ async def _page(request: Request) -> Response:
 
 
 @require(Role.VIEWER)
+@in_few_threads("browse_limiter")
 def _tree(request: Request) -> Response:
     with library_of(request).use(_asked(request, "file")) as found:
         return JSONResponse({**tree_of(found), "version": _version(found)})
 
 
 @require(Role.VIEWER)
+@in_few_threads("browse_limiter")
 def _node(request: Request) -> Response:
     with library_of(request).use(_asked(request, "file")) as found:
         return JSONResponse(file_node(found, request.query_params.get("path", "/")))
 
 
 @require(Role.VIEWER)
+@in_few_threads("browse_limiter")
 def _edge(request: Request) -> Response:
     """Say how far a recording has grown, and how far its bins are made."""
     with library_of(request).use(_asked(request, "file")) as found:
@@ -84,6 +87,7 @@ def _edge(request: Request) -> Response:
 
 
 @require(Role.VIEWER)
+@in_few_threads("browse_limiter")
 def _traces(request: Request) -> Response:
     """Answer with a head in JSON, then times, least and greatest values, all little-endian."""
     start, stop = _window(request)
@@ -101,6 +105,7 @@ def _traces(request: Request) -> Response:
             "until": min(until - found.begin, stop),
             "exact": made.is_exact,
             "progress": found.progress(key),
+            "fault": safe(found.fault(key)),
             "version": _version(found),
         }
         times = made.times - found.begin
@@ -111,6 +116,7 @@ def _traces(request: Request) -> Response:
 
 
 @require(Role.VIEWER)
+@in_few_threads("browse_limiter")
 def _events(request: Request) -> Response:
     start, stop = _window(request)
     n_bins = _whole(request, "columns", 500, 1, _MOST_COLUMNS)
@@ -134,6 +140,7 @@ def _events(request: Request) -> Response:
 
 
 @require(Role.VIEWER)
+@in_few_threads("browse_limiter")
 def _tables(request: Request) -> Response:
     """Describe what events there are: markers, and the tables of an NWB file."""
     with library_of(request).use(_asked(request, "file")) as found:
@@ -154,6 +161,7 @@ def _tables(request: Request) -> Response:
 
 
 @require(Role.VIEWER)
+@in_few_threads("around_limiter")
 def _around(request: Request) -> Response:
     """Count or average what is around events; all of it is in the query, as in the page's URL."""
     asked = request.query_params

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,18 @@ from rigmesh.display.timeline import Timeline
 from rigmesh.errors import ParameterError, UnknownName
 from rigmesh.web.browse_open import OpenRecording
 from rigmesh.web.browse_tables import EventTable
-from rigmesh.web.psth import EventAverage, PeriEvents
+from rigmesh.web.psth import EventAverage, Group, PeriEvents
 
 __all__ = ["around_events"]
 
 _MOST_GROUPS = 24
-_MOST_DOTS = 60_000
+_MOST_EVENTS = 1_000_000
+_MOST_DOTS, _MOST_RASTER_ROWS = 60_000, 4000
+_MOST_SWEEPS = 20_000
 _MOST_POINTS = 1500
 _MOST_BYTES = 256 * 2**20
+_LEAST_SAMPLE_BYTES = 128
+"""What a sample takes while it is averaged, if it has few channels."""
 _REST = "(others)"
 
 
@@ -53,14 +58,20 @@ def around_events(
     Raises
     ------
     ParameterError, UnknownName
-        If there is no such thing.
+        If there is no such thing, or it would take more memory than one page may have.
     ValueError
         If the window is none.
     """
-    chosen = events.rows_with(asked.get("only", ""), asked.get("is", ""))
     times = events.times(asked.get("at") or events.time_names[0])
-    times = np.where(chosen, times, np.nan)
-    labels = _labels(events, asked.get("by", ""), np.isfinite(times))
+    chosen = events.rows_with(asked.get("only", ""), asked.get("is", ""))
+    rows = np.flatnonzero(chosen & np.isfinite(times))
+    if len(rows) > _MOST_EVENTS:
+        raise ParameterError(
+            f"{events.title} has {len(rows):,} events; something is shown around {_MOST_EVENTS:,} "
+            "at most. Choose some with 'only where', or show these around others"
+        )
+    times = times[rows]
+    labels = _labels(events, asked.get("by", ""), rows)
     target = asked.get("target", "")
     if target in tables:
         return _counted(tables[target], asked, times, labels, PeriEvents(start, stop, bin_width))
@@ -69,18 +80,15 @@ def around_events(
     raise UnknownName.among("target", target, [*tables, *found.lines])
 
 
-def _labels(events: EventTable, column: str, valid: npt.NDArray[np.bool_]) -> list[str] | None:
+def _labels(events: EventTable, column: str, rows: npt.NDArray[np.int64]) -> list[str] | None:
     """Return the group of each event; rare ones together, as no page has room for all."""
     if not column:
         return None
-    labels = events.labels(column)
-    counts: dict[str, int] = {}
-    for text, is_valid in zip(labels, valid.tolist(), strict=True):
-        if is_valid:
-            counts[text] = counts.get(text, 0) + 1
+    labels = events.labels(column, rows)
+    counts = Counter(labels)
     if len(counts) <= _MOST_GROUPS:
         return labels
-    kept = set(sorted(counts, key=lambda text: -counts[text])[: _MOST_GROUPS - 1])
+    kept = {text for text, _ in counts.most_common(_MOST_GROUPS - 1)}
     return [text if text in kept else _REST for text in labels]
 
 
@@ -91,29 +99,45 @@ def _counted(
     labels: list[str] | None,
     around: PeriEvents,
 ) -> dict[str, Any]:
-    chosen = target.rows_with(asked.get("target_only", ""), asked.get("target_is", ""))
     targets = target.times(asked.get("target_at") or target.time_names[0])
+    chosen = target.rows_with(asked.get("target_only", ""), asked.get("target_is", ""))
     targets = targets[chosen & np.isfinite(targets)]
-    groups, n_dots = [], 0
-    for group in around.count(times, targets, labels):
-        raster: list[list[float]] = []
-        for row in group.raster:
-            if n_dots + len(row) > _MOST_DOTS:
-                break
-            n_dots += len(row)
-            raster.append(np.round(row, 6).tolist())
-        groups.append(
-            {
-                "label": group.label,
-                "n": len(group.events),
-                "counts": group.counts.tolist(),
-                "rates": group.rates(around.widths).tolist(),
-                "events": times[group.events].tolist(),
-                "raster": raster,
-            }
-        )
+    found = around.count(times, targets, labels)
+    shown = _shown(found)
+    groups = [
+        {
+            "label": group.label,
+            "n": len(group.events),
+            "counts": group.counts.tolist(),
+            "rates": group.rates(around.widths).tolist(),
+            "events": times[group.events[:n]].tolist(),
+            "raster": [np.round(row, 6).tolist() for row in group.raster[:n]],
+        }
+        for group, n in zip(found, shown, strict=True)
+    ]
     return {"kind": "counts", "edges": around.edges.tolist(), "groups": groups,
-            "n_targets": len(targets)}  # fmt: skip
+            "n_targets": len(targets), "n_shown": sum(shown)}  # fmt: skip
+
+
+def _shown(groups: Sequence[Group]) -> list[int]:
+    """Return of how many events of each group, the first ones, the raster has room for."""
+    n_rows = _shares([len(group.raster) for group in groups], _MOST_RASTER_ROWS)
+    ends = [
+        np.cumsum([len(row) for row in group.raster[:n]], dtype=np.int64)
+        for group, n in zip(groups, n_rows, strict=True)
+    ]
+    n_dots = _shares([int(each[-1]) if len(each) else 0 for each in ends], _MOST_DOTS)
+    return [int(np.searchsorted(each, n, "right")) for each, n in zip(ends, n_dots, strict=True)]
+
+
+def _shares(wanted: Sequence[int], most: int) -> list[int]:
+    """Divide room: who wants little gets all of it, the others get the same each."""
+    shares = [0] * len(wanted)
+    left = most
+    for n_before, number in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
+        shares[number] = min(wanted[number], left // (len(wanted) - n_before))
+        left -= shares[number]
+    return shares
 
 
 def _averaged(
@@ -133,14 +157,19 @@ def _averaged(
     if not channel.isdecimal() or int(channel) >= info.n_channels:
         raise ParameterError(f"{info.name} has {info.n_channels} channels, and none {channel!r}")
     average = EventAverage(start, stop, info.sampling_rate)
-    most = max(1, _MOST_BYTES // (average.n * info.sample_bytes))
-    valid = np.flatnonzero(np.isfinite(times))
-    if len(valid) > most:
+    sample_bytes = max(info.sample_bytes, _LEAST_SAMPLE_BYTES)
+    if average.n * sample_bytes > _MOST_BYTES:
+        longest = _MOST_BYTES / sample_bytes / info.sampling_rate
+        raise ParameterError(
+            f"{stop - start:g} s around each event are too much of {info.name}, which can be "
+            f"averaged over {longest:.3g} s at most; take a shorter window"
+        )
+    n_events, most = len(times), min(_MOST_SWEEPS, _MOST_BYTES // (average.n * sample_bytes))
+    if n_events > most:
         # Evenly over the recording, not the first ones only.
-        kept = valid[np.linspace(0, len(valid) - 1, most).astype(int)]
-        thinned = np.full(len(times), np.nan)
-        thinned[kept] = times[kept]
-        times = thinned
+        kept = np.linspace(0, n_events - 1, most).astype(int)
+        times = times[kept]
+        labels = None if labels is None else [labels[number] for number in kept.tolist()]
     sweeps = _Sweeps(line, found.begin, int(channel))
     groups, n_used = [], 0
     step = max(1, -(-average.n // _MOST_POINTS))
@@ -162,7 +191,7 @@ def _averaged(
         "unit": info.channels[int(channel)].unit if info.channels else "",
         "groups": groups,
         "step": step,
-        "n_events": len(valid),
+        "n_events": n_events,
         "n_used": n_used,
     }
 

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import shutil
+import struct
 import tempfile
 import threading
 import time
@@ -30,12 +31,17 @@ from rigmesh.recording.recorded import blocks
 from rigmesh.recording.rows import FlatRows
 from rigmesh.web.recordings_root import Signature
 
-__all__ = ["AT_ONCE", "BinCache", "Bins", "cache_folder", "needs_bins"]
+__all__ = ["AT_ONCE", "BROKEN", "BinCache", "Bins", "cache_folder", "needs_bins"]
 
 _log = logging.getLogger(__name__)
 
 AT_ONCE = 48 * 2**20
 """Bytes of samples that are read for one picture: it takes about 0.2 s."""
+BROKEN = (
+    ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError,
+    ValueError, struct.error,
+)  # fmt: skip
+"""What the readers of others raise at a file that is not what it seems."""
 _MOST_BYTES = 10 * 2**30
 _DONE = "done"
 
@@ -68,6 +74,12 @@ class Bins:
         Where their files are.
     n_rows : int
         Samples of the stream.
+    counts : list of int
+        Bins of each level that are made.
+    n_done : int
+        Samples that they are of.
+    error : str
+        Why there will be no more of them; empty if there will.
     """
 
     folder: Path
@@ -130,7 +142,8 @@ class BinCache:
         """
         with self._lock:
             known = self._known.get((signature, key))
-            if known is not None:
+            # What failed is tried again when the file is opened anew: the disk may have been full.
+            if known is not None and not known.error:
                 return known
             name = hashlib.sha256(repr((str(path), signature)).encode("utf-8", "replace"))
             stream = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:16]
@@ -140,8 +153,7 @@ class BinCache:
                 return bins
             self._waiting.append((bins, key, open_))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="bins", daemon=True)
-                self._thread.start()
+                self._begin()
             return bins
 
     def close(self) -> None:
@@ -180,20 +192,41 @@ class BinCache:
         bins.counts, bins.n_done = counts, n_rows
         return True
 
+    def _begin(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="bins", daemon=True)
+        self._thread.start()
+
     def _run(self) -> None:
-        while True:
+        try:
+            while (job := self._next()) is not None:
+                self._attempt(*job)
+        finally:
             with self._lock:
-                if not self._waiting or self._leave.is_set():
+                # Else there was nothing left to do, and another one may have been begun since.
+                if self._thread is threading.current_thread():
                     self._thread = None
-                    return
-                bins, key, open_ = self._waiting.pop(0)
-            try:
-                self._make_room(bins.folder.parent)
-                with open_() as streams:
-                    self._make(bins, streams[key])
-            except (OSError, RuntimeError, KeyError, ValueError) as error:
-                _log.warning("no bins of %s: %s", key, error)
-                bins.error = str(error)
+                    if self._waiting and not self._leave.is_set():
+                        self._begin()
+
+    def _next(self) -> tuple[Bins, str, Streams] | None:
+        with self._lock:
+            if self._waiting and not self._leave.is_set():
+                return self._waiting.pop(0)
+            self._thread = None
+            return None
+
+    def _attempt(self, bins: Bins, key: str, open_: Streams) -> None:
+        error = "the thread that made its bins has ended"
+        try:
+            self._make_room(bins.folder.parent)
+            with open_() as streams:
+                self._make(bins, streams[key])
+            error = ""
+        except BROKEN as broken:
+            _log.warning("no bins of %s: %s", key, broken)
+            error = str(broken) or type(broken).__name__
+        finally:
+            bins.error = error
 
     def _make(self, bins: Bins, stream: RecordedStream) -> None:
         shutil.rmtree(bins.folder, ignore_errors=True)

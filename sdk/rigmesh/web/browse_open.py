@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import struct
+import os
+import stat
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,18 +17,16 @@ import numpy as np
 from rigmesh.display.timeline import Timeline, begin_of
 from rigmesh.errors import RecordingError, UnknownName
 from rigmesh.recording import RecordedStream, open_recording
-from rigmesh.web.browse_bins import AT_ONCE, BinCache, Bins, needs_bins
+from rigmesh.recording._hdf5_linked import FOLDER
+from rigmesh.recording.linking import data_folder
+from rigmesh.web.browse_bins import AT_ONCE, BROKEN, BinCache, Bins, needs_bins
 from rigmesh.web.browse_tables import EventTable
 from rigmesh.web.recordings_root import Root, Signature
 
-__all__ = ["Library", "OpenRecording"]
+__all__ = ["Library", "OpenRecording", "check_links"]
 
 _MOST_OPEN = 8
-_BROKEN = (
-    ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError,
-    ValueError, struct.error,
-)  # fmt: skip
-"""What the readers of others raise at a file that is not what it seems."""
+_IDLE, _TIDY_EVERY = 60.0, 10.0
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -43,6 +43,8 @@ class OpenRecording:
         Second 0 of what is shown, by the local clock.
     lines : dict of str to Timeline
         Of each stream, by its key.
+    is_linked : bool
+        Whether its samples lie in a folder beside its file.
     """
 
     def __init__(self, path: Path, signature: Signature, bins: BinCache) -> None:
@@ -56,6 +58,8 @@ class OpenRecording:
         self.tables: dict[str, EventTable] | None = None
         self.n_users = 0
         self.is_stale = False
+        self.is_linked = False
+        self.used = time.monotonic()
         self._bins_cache = bins
         self._bins: dict[str, Bins] = {}
         self._stack = contextlib.ExitStack()
@@ -67,7 +71,7 @@ class OpenRecording:
 
     def _open(self) -> None:
         if self.path.is_file():
-            check_links(self.path)
+            self.is_linked = check_links(self.path)
         streams = self._stack.enter_context(_streams(self.path, self))
         self.lines = {key: Timeline(stream) for key, stream in streams.items()}
         created = self.created.get("local_clock") if self.state != "file" else None
@@ -108,6 +112,11 @@ class OpenRecording:
         """Return how much of the bins of a stream is made."""
         bins = self._bins.get(key)
         return 1.0 if bins is None else min(1.0, bins.n_done / max(1, bins.n_rows))
+
+    def fault(self, key: str) -> str:
+        """Return why the bins of a stream are not made; empty if they are, or will be."""
+        bins = self._bins.get(key)
+        return "" if bins is None else bins.error
 
     def prepared(self, key: str, start: float, stop: float) -> tuple[Timeline, float]:
         """Return a stream with its bins, and up to when it can be drawn."""
@@ -156,7 +165,7 @@ def _as_recording_error(path: Path, open_streams: Any) -> Iterator[Sequence[Reco
         streams = manager.__enter__()
     except RecordingError:
         raise
-    except _BROKEN as error:
+    except BROKEN as error:
         raise RecordingError(f"cannot read {path.name}: {error}") from error
     try:
         yield streams
@@ -164,37 +173,72 @@ def _as_recording_error(path: Path, open_streams: Any) -> Iterator[Sequence[Reco
         manager.__exit__(None, None, None)
 
 
-def check_links(path: Path) -> None:
+def check_links(path: Path) -> bool:
     """See that an HDF5 file takes nothing from other files: they could be any on this machine.
+
+    Samples may lie in the folder of their own that a file is sealed with to refer to them.
+
+    Returns
+    -------
+    bool
+        Whether some lie there.
 
     Raises
     ------
     RecordingError
-        If it does, or is damaged.
+        If it takes something from elsewhere, or is damaged.
     """
     with path.open("rb") as file:
         if file.read(len(_HDF5)) != _HDF5:
-            return
+            return False
     import h5py
+
+    path = path.parent.resolve() / path.name
+    beside: list[str] = []
 
     def look(name: str, link: Any) -> str | None:
         if isinstance(link, h5py.ExternalLink):
             return name
         found = opened.get(name) if isinstance(link, h5py.HardLink) else None
-        is_outside = isinstance(found, h5py.Dataset) and (found.external or found.is_virtual)
-        return name if is_outside else None
+        if not isinstance(found, h5py.Dataset):
+            return None
+        if found.is_virtual or not all(_is_beside(each, path) for each, *_ in found.external or ()):
+            return name
+        beside.extend([name] if found.external else [])
+        return None
 
     try:
         with h5py.File(path, "r") as opened:
             outside = opened.visititems_links(look)
-    except (OSError, RuntimeError, KeyError) as error:
+            # By the folder that it names its readers find them.
+            said = opened.attrs.get(FOLDER) if beside else None
+            if said is not None and Path(str(said)).resolve() != data_folder(path):
+                outside = outside or beside[0]
+    except BROKEN as error:
         raise RecordingError(f"cannot read {path.name}: {error}") from error
     if outside is not None:
-        raise RecordingError(f"{path.name}: {outside} is in another file, which is not opened here")
+        raise RecordingError(
+            f"{path.name}: {outside} is in another file, which is not opened here. If it was "
+            f"recorded with 'seal: link', keep {data_folder(path).name} beside it, and run "
+            f"`rigmesh recover {path.name}` after moving both"
+        )
+    return bool(beside)
+
+
+def _is_beside(name: str | bytes, path: Path) -> bool:
+    """Whether a file is a real one among the samples that belong to a recording."""
+    file, folder = Path(os.fsdecode(name)), data_folder(path) / "streams"
+    try:
+        is_real = stat.S_ISREG(file.lstat().st_mode) and folder.resolve() == folder
+        # Readers join parts of the name anew: it must not lead up again.
+        is_plain = file.is_absolute() and ".." not in file.parts
+        return is_real and is_plain and file.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 class Library:
-    """Keeps a few recordings open.
+    """Keeps a few recordings open, as long as somebody looks.
 
     Parameters
     ----------
@@ -210,6 +254,8 @@ class Library:
         self._open: OrderedDict[Path, OpenRecording] = OrderedDict()
         self._lock = threading.Lock()
         self._opening: dict[Path, threading.Lock] = {}
+        self._tidier: threading.Thread | None = None
+        self._leave = threading.Event()
 
     @contextlib.contextmanager
     def use(self, name: str) -> Iterator[OpenRecording]:
@@ -239,14 +285,31 @@ class Library:
         finally:
             with self._lock:
                 found.n_users -= 1
+                found.used = time.monotonic()
                 if found.is_stale and not found.n_users:
                     found.close()
 
+    def tidy(self) -> None:
+        """Close what nobody has looked at for a while, and what is another file now, or gone.
+
+        As long as a file is open that was removed, the disk is as full as before.
+        """
+        now = time.monotonic()
+        with self._lock:
+            for path, found in list(self._open.items()):
+                is_idle = not found.n_users and now - found.used > _IDLE
+                if is_idle or self.root.signature(path) != found.signature:
+                    self._retire(path)
+
     def close(self) -> None:
         """Close all."""
+        self._leave.set()
         with self._lock:
+            tidier = self._tidier
             while self._open:
                 self._retire(next(iter(self._open)))
+        if tidier is not None:
+            tidier.join()
         self._bins.close()
 
     def _current(self, path: Path) -> OpenRecording:
@@ -266,7 +329,18 @@ class Library:
             while len(self._open) > _MOST_OPEN:
                 self._retire(next(iter(self._open)))
             self._opening = {p: lock for p, lock in self._opening.items() if p in self._open}
+            if self._tidier is None and not self._leave.is_set():
+                self._tidier = threading.Thread(target=self._keep_tidy, name="tidy", daemon=True)
+                self._tidier.start()
         return made
+
+    def _keep_tidy(self) -> None:
+        while not self._leave.wait(_TIDY_EVERY):
+            self.tidy()
+            with self._lock:
+                if not self._open:
+                    self._tidier = None
+                    return
 
     def _retire(self, path: Path) -> None:
         old = self._open.pop(path)

@@ -21,6 +21,8 @@ _MOST_MEMBERS = 1000
 _MOST_ATTRIBUTES = 60
 _PREVIEW = 24
 _LONGEST = 2000
+_EXACT = 2**53
+"""Up to which whole numbers are what they are in a browser."""
 
 
 def tree_of(found: OpenRecording) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def tree_of(found: OpenRecording) -> dict[str, Any]:
         "state": found.state,
         "verdict": found.verdict,
         "run_id": found.run_id,
-        "created": dict(found.created),
+        "created": safe(found.created),
         "begin": found.begin,
         "end": found.end,
         "streams": [_stream(key, line, found) for key, line in found.lines.items()],
@@ -43,6 +45,7 @@ def tree_of(found: OpenRecording) -> dict[str, Any]:
         "n_notes": len(notes),
         "has_file_tree": found.path.suffix.lower() in (".h5", ".hdf5", ".nwb")
         and found.state in ("sealed", "file"),
+        "is_linked": found.is_linked,
     }
 
 
@@ -85,7 +88,7 @@ def _stream(key: str, line: Timeline, found: OpenRecording) -> dict[str, Any]:
 
 
 def file_node(found: OpenRecording, place: str) -> dict[str, Any]:
-    """Return a group or dataset of an HDF5 file: its attributes, members, first values.
+    """Return a group, dataset or type of an HDF5 file: its attributes, members, first values.
 
     Raises
     ------
@@ -103,6 +106,8 @@ def file_node(found: OpenRecording, place: str) -> dict[str, Any]:
         told: dict[str, Any] = {"path": node.name, "attributes": _attributes(node)}
         if isinstance(node, h5py.Dataset):
             return {**told, **_dataset(node)}
+        if isinstance(node, h5py.Datatype):
+            return {**told, "kind": "type", "dtype": _dtype(node)}
         members = [
             {"name": safe(name), **_member(node, name, h5py)} for name in list(node)[:_MOST_MEMBERS]
         ]
@@ -118,6 +123,8 @@ def _member(group: Any, name: str, h5py: Any) -> dict[str, Any]:
     node = group.get(name)
     if isinstance(node, h5py.Dataset):
         return {"kind": "dataset", "shape": list(node.shape or ()), "dtype": _dtype(node)}
+    if isinstance(node, h5py.Datatype):
+        return {"kind": "type", "told": "a type", "dtype": _dtype(node)}
     return {"kind": "group", "n_members": len(node)}
 
 
@@ -169,7 +176,10 @@ def _plain(value: Any) -> Any:
 
 
 def safe(value: Any) -> Any:
-    """Return a value as JSON takes it: texts that are no UTF-8 and odd numbers made printable."""
+    """Return a value as JSON takes it: texts that are no UTF-8 and odd numbers made printable.
+
+    Whole numbers that a browser would round are texts, too.
+    """
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
@@ -180,6 +190,8 @@ def safe(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [safe(each) for each in value]
     if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and abs(value) > _EXACT:
         return str(value)
     if value is None or isinstance(value, (bool, int, float)):
         return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,12 @@ from rigmesh.streams import local_clock
 from rigmesh.streams.wire import info_from_wire
 from rigmesh.web.feeds import Feeds, Looked
 from rigmesh.web.live_past import Past, recorded_files
-from rigmesh.web.live_view import LiveView, View
+from rigmesh.web.live_view import LiveView, View, number_in
 from rigmesh.web.pages import page
 from rigmesh.web.recordings import library_of
 from rigmesh.web.rig import Rig
 from rigmesh.web.sessions import Session, Sessions, require
+from rigmesh.web.watch import HostView
 from rigmesh_daemon.security.rules import Role
 
 __all__ = ["routes"]
@@ -33,6 +35,9 @@ _EVERY = 0.05
 _HOUSEKEEPING = 1.0
 _MOST_STREAMS = 32
 _LONGEST_MESSAGE = 16 * 1024
+LONGEST_WINDOW = 1e5
+"""In seconds; the page does not zoom out any further."""
+_LATEST = 1e12
 _NOT_LOGGED_IN, _UNREADABLE = 4401, 4400
 
 
@@ -97,15 +102,19 @@ class _Window:
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> _Window | None:
-        """Take it from a browser; None if it makes no sense."""
-        try:
-            made = cls(
-                float(said["start"]), float(said["stop"]), int(said["width"]), int(said["number"])
-            )
-        except (KeyError, TypeError, ValueError, OverflowError):
+        """Take it from a browser; None if it has no number to be answered by.
+
+        What is wrong with the rest becomes something sensible: who asks waits for an answer.
+        """
+        number = said.get("number")
+        if not isinstance(number, int) or isinstance(number, bool):
             return None
-        is_good = 0 < made.stop - made.start < 1e5 and 16 <= made.width <= 8000
-        return made if is_good else None
+        start = number_in(said.get("start"), -_LATEST, _LATEST, 0.0)
+        stop = number_in(said.get("stop"), -_LATEST, _LATEST, start)
+        if not 0 < stop - start <= LONGEST_WINDOW:
+            middle, half = (start + stop) / 2, LONGEST_WINDOW / 2
+            start, stop = (middle - half, middle + half) if stop > start else (start, start + 1.0)
+        return cls(start, stop, int(number_in(said.get("width"), 16, 8000, 800)), number)
 
 
 class _Looker:
@@ -124,6 +133,9 @@ class _Looker:
         self._is_drawn = asyncio.Event()
         self._is_drawn.set()
         self._finding = asyncio.Lock()
+        # A look-up goes on in its thread when the browser has left and its task is cancelled.
+        self._lock = threading.Lock()
+        self._is_closed = False
         self._has_past = websocket.app.state.settings.recordings is not None
         self._wanted: _Window | None = None
         self._is_wanted = asyncio.Event()
@@ -145,7 +157,9 @@ class _Looker:
 
     def close(self) -> None:
         """Look no more."""
-        looked, self._looked = self._looked, {}
+        with self._lock:
+            self._is_closed = True
+            looked, self._looked = self._looked, {}
         for each in looked.values():
             self._feeds.give_back(each)
 
@@ -153,9 +167,12 @@ class _Looker:
 
     async def _receive(self) -> None:
         while True:
-            text = await self._websocket.receive_text()
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message["code"])
+            text = message.get("text")  # None if it is binary
             try:
-                said = json.loads(text) if len(text) <= _LONGEST_MESSAGE else None
+                said = json.loads(text) if text and len(text) <= _LONGEST_MESSAGE else None
             except (ValueError, RecursionError):
                 said = None
             if not isinstance(said, dict):
@@ -250,27 +267,44 @@ class _Looker:
 
     def _find(self) -> None:
         """Read the streams that are looked at, where they are now."""
+        views = self._rig.hosts()  # waits for hosts, which `close` must not wait for
+        with self._lock:
+            if not self._is_closed:
+                self._take(views)
+
+    def _take(self, views: list[HostView]) -> None:
+        names = self._names
+        left = dict(self._looked)  # which others go through meanwhile
         found: dict[str, Looked] = {}
-        faults = {}
-        for name in self._names:
-            try:
-                view = self._rig.host_of(name)
-                info = next((i for i in view.status.streams if i.name == name), None)
-            except RigmeshError as error:
-                faults[name] = str(error)
-                continue
-            if info is None:
-                faults[name] = f"{name} has not begun yet; start the graph"
-                if name in self._looked:
-                    found[name] = self._looked[name]
-                continue
-            before = self._looked.get(name)
-            if before is not None and (before.where, before.kind) == (view.where, info.kind):
-                found[name] = before
-            else:
-                found[name] = self._feeds.take(view.where, info_from_wire(info))
-        for name, looked in self._looked.items():
-            if found.get(name) is not looked:
-                self._feeds.give_back(looked)
-        self._looked, self._faults = found, faults
-        self._live.look_at(found)
+        faults: dict[str, str] = {}
+        try:
+            for name in left.keys() - set(names):  # first, for what comes to have their memory
+                self._feeds.give_back(left.pop(name))
+            for name in names:
+                try:
+                    looked = self._found(name, views, left.get(name), faults)
+                except RigmeshError as error:
+                    faults[name] = str(error)
+                    continue
+                if looked is not None:
+                    found[name] = looked
+                    if looked is left.get(name):
+                        del left[name]
+        finally:
+            for each in left.values():
+                self._feeds.give_back(each)
+            self._looked, self._faults = found, faults
+            self._live.look_at(found)
+
+    def _found(
+        self, name: str, views: list[HostView], before: Looked | None, faults: dict[str, str]
+    ) -> Looked | None:
+        """Return what reads a stream where it is now, or as it was while it has not begun."""
+        view, stream = self._rig.find_stream(name, views=views)
+        info = next((i for i in view.status.streams if i.name == stream), None)
+        if info is None:
+            faults[name] = f"{name} has not begun yet; start the graph"
+            return before
+        if before is not None and (before.where, before.kind) == (view.where, info.kind):
+            return before
+        return self._feeds.take(view.where, info_from_wire(info))

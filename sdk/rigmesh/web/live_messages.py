@@ -83,10 +83,11 @@ def put(columns: Columns, payload: list[bytes]) -> dict[str, Any]:
 
 def columns_in(buffer: SignalBuffer, factor: int, first: int, n: int) -> Columns:
     """Return columns of a buffer; column ``k`` is that of the rows from ``k * factor`` on."""
-    found = buffer.columns(factor, first, n)
+    with buffer.lock:
+        found, times = buffer.columns(factor, first, n), _times(buffer, factor, first, n)
     least = np.asarray(found.minimum.T, np.float32)
     greatest = np.asarray(found.maximum.T, np.float32)
-    return Columns(_times(buffer, factor, first, n), least, greatest)
+    return Columns(times, least, greatest)
 
 
 def _times(buffer: SignalBuffer, factor: int, first: int, n: int) -> Array:

@@ -17,7 +17,7 @@ from rigmesh.web.live_past import Past
 from rigmesh.web.live_window import marker_window, signal_window
 from rigmesh.web.thumbnails import encode
 
-__all__ = ["LiveView", "View"]
+__all__ = ["LiveView", "View", "number_in"]
 
 _MOST_MARKERS = 2000
 _FRAME_EVERY = 0.2
@@ -48,12 +48,13 @@ class View:
         streams = [str(name)[:200] for name in names] if isinstance(names, list) else []
         return cls(
             tuple(dict.fromkeys(streams))[:most],
-            _number(values.get("seconds"), 0.1, 600.0, 10.0),
-            int(_number(values.get("width"), 16, MOST_COLUMNS, 800)),
+            number_in(values.get("seconds"), 0.1, 600.0, 10.0),
+            int(number_in(values.get("width"), 16, MOST_COLUMNS, 800)),
         )
 
 
-def _number(value: object, least: float, most: float, otherwise: float) -> float:
+def number_in(value: object, least: float, most: float, otherwise: float) -> float:
+    """Return what a browser said, or something else if it is no number from least to most."""
     # NaN fails both comparisons.
     if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
         return float(value)
@@ -118,7 +119,7 @@ class LiveView:
             if sent is None:
                 streams.append({"name": name, "state": "waiting", "error": faults.get(name, "")})
             else:
-                streams.append(self._stream(sent, payload))
+                streams.append(self._stream(name, sent, payload))
         header = {"kind": "live", "number": self._number, **_clocks(), "streams": streams}
         return pack(header, payload)
 
@@ -162,15 +163,17 @@ class LiveView:
             if sent is None:
                 continue
             buffer = sent.looked.buffer
+            # A recording of this machine may hold another stream of the same name.
+            before = past if sent.looked.is_here else None
             told: dict[str, Any] = {"name": name}
             if isinstance(buffer, SignalBuffer) and buffer.info is not None:
-                found = signal_window(buffer, start, stop, width, past)
+                found = signal_window(buffer, start, stop, width, before)
                 told["generation"] = buffer.generation
                 told["columns"] = {**put(found.columns, payload), "factor": found.factor}
                 told["reaches"] = found.reaches
                 is_partial |= found.is_short and not is_last
             elif isinstance(buffer, MarkerBuffer):
-                markers, is_short = marker_window(name, buffer, start, stop, past)
+                markers, is_short = marker_window(sent.looked.name, buffer, start, stop, before)
                 told["markers"] = _told(markers[-_MOST_MARKERS:])
                 is_partial |= is_short and not is_last
             streams.append(told)
@@ -201,11 +204,11 @@ class LiveView:
 
     # --- inside ------------------------------------------------------------------------------
 
-    def _stream(self, sent: _Sent, payload: list[bytes]) -> dict[str, Any]:
+    def _stream(self, name: str, sent: _Sent, payload: list[bytes]) -> dict[str, Any]:
         looked = sent.looked
         feed, buffer = looked.feed, looked.buffer
         told: dict[str, Any] = {
-            "name": looked.name,
+            "name": name,
             "state": feed.state,
             "error": feed.error,
             "lost": feed.n_lost,
@@ -220,6 +223,8 @@ class LiveView:
             if buffer.generation != sent.generation:
                 sent.generation, sent.columns, sent.said = buffer.generation, -1, {}
                 sent.factor = factor_of(info.sampling_rate, self.view.seconds, self.view.width)
+            if not info.is_regular and (factor := self._factor_of(sent, buffer)) != sent.factor:
+                sent.factor, sent.columns = factor, -1
             told["columns"] = self._new_columns(sent, buffer, payload)
             told["generation"] = buffer.generation
         elif isinstance(buffer, MarkerBuffer):
@@ -229,6 +234,15 @@ class LiveView:
         if sent.said != described:
             sent.said = told["info"] = described
         return told
+
+    def _factor_of(self, sent: _Sent, buffer: SignalBuffer) -> int:
+        """Return how many samples without a rate share a column, for all that is seen to fit."""
+        n_rows = buffer.rows[1] - buffer.row_at(buffer.newest - self.view.seconds)
+        needed = max(1, -(-n_rows // MOST_COLUMNS))
+        # With room to grow: another factor is another picture, sent as a whole.
+        if needed > sent.factor or 4 * needed < sent.factor:
+            return 2 * needed if needed > 1 else 1
+        return sent.factor
 
     def _new_columns(
         self, sent: _Sent, buffer: SignalBuffer, payload: list[bytes]

@@ -53,22 +53,27 @@ def signal_window(
     info = buffer.info
     assert info is not None
     rate = info.sampling_rate
-    factor = factor_of(rate, stop - start, min(width, MOST_COLUMNS)) if rate else 1
-    begin = max(0, (buffer.row_at(start) - 1) // factor)
-    n = min(-(-(buffer.row_at(stop) + 1) // factor) - begin, 2 * MOST_COLUMNS)
-    own = columns_in(buffer, factor, begin, max(0, n))
-    # What is not kept, or not so finely, is missing like a gap: the recording may have either.
-    seen = np.flatnonzero(~np.isnan(own.least).all(axis=0))
-    lead = int(seen[0]) if len(seen) else len(own.times)
-    first, last = buffer.rows
-    reaches = _time_of(buffer, first)
-    period = 1 / rate if rate else 0.0
-    if len(seen):
-        seam = _time_of(buffer, (begin + lead) * factor) or float(own.times[lead])
-        is_short = seam - start > 1.5 * period
-    else:
-        seam = stop
-        is_short = start < (_time_of(buffer, last - 1) or np.inf)
+    with buffer.lock:
+        if rate:
+            factor = factor_of(rate, stop - start, min(width, MOST_COLUMNS))
+        else:  # as many columns as samples, unless those are more than can be sent
+            n_rows = buffer.row_at(stop) + 1 - max(0, buffer.row_at(start) - 1)
+            factor = max(1, -(-n_rows // (2 * MOST_COLUMNS - 2)))
+        begin = max(0, (buffer.row_at(start) - 1) // factor)
+        n = min(-(-(buffer.row_at(stop) + 1) // factor) - begin, 2 * MOST_COLUMNS)
+        own = columns_in(buffer, factor, begin, max(0, n))
+        # What is not kept, or not so finely, is missing like a gap: the recording may have either.
+        seen = np.flatnonzero(~np.isnan(own.least).all(axis=0))
+        lead = int(seen[0]) if len(seen) else len(own.times)
+        first, last = buffer.rows
+        reaches = _time_of(buffer, first)
+        period = 1 / rate if rate else 0.0
+        if len(seen):
+            seam = _time_of(buffer, (begin + lead) * factor) or float(own.times[lead])
+            is_short = seam - start > 1.5 * period
+        else:
+            seam = stop
+            is_short = start < (_time_of(buffer, last - 1) or np.inf)
     if seam >= stop:  # what is kept begins behind the window; a sample behind belongs to it
         seam, lead = stop + period, len(own.times)
     if past is None or not is_short:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from rigmesh.errors import ParameterError
 
 __all__ = ["Average", "EventAverage", "Group", "PeriEvents"]
 
@@ -16,6 +18,8 @@ Array = npt.NDArray[Any]
 Stamps = npt.NDArray[np.float64]
 
 _MOST_BINS = 20_000
+_MOST_COUNTED = 10_000_000
+_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +109,64 @@ class PeriEvents:
         -------
         list of Group
             In the order in which their labels come first.
+
+        Raises
+        ------
+        ParameterError
+            If more are around them than memory has room for.
         """
         events = np.asarray(events, np.float64)
         sorted_targets = np.sort(np.asarray(targets, np.float64))
+        spans = {
+            label: (numbers, *self._spans(events[numbers], sorted_targets))
+            for label, numbers in grouped(events, labels).items()
+        }
+        total = sum(int((last - first).sum()) for _, first, last in spans.values())
+        if total > _MOST_COUNTED:
+            raise ParameterError(
+                f"{total:,} times something is around these events; {_MOST_COUNTED:,} can be "
+                "counted. Take a shorter window, or choose fewer events with 'only where'"
+            )
         found = []
-        for label, numbers in grouped(events, labels).items():
-            raster = tuple(self._around(event, sorted_targets) for event in events[numbers])
-            relative = np.concatenate(raster) if raster else np.empty(0)
-            counts = np.histogram(relative, self.edges)[0]
-            found.append(Group(label, numbers, counts, raster))
+        for label, (numbers, first, last) in spans.items():
+            raster: list[Stamps] = []
+            counts = np.zeros(len(self.edges) - 1, np.int64)
+            for part in _parts(last - first):
+                around = self._around(
+                    events[numbers[part]], sorted_targets, first[part], last[part]
+                )
+                counts += np.histogram(np.concatenate(around), self.edges)[0]
+                raster += around
+            found.append(Group(label, numbers, counts, tuple(raster)))
         return found
 
-    def _around(self, event: float, targets: Stamps) -> Stamps:
-        first, last = np.searchsorted(targets, event + self.edges[[0, -1]])
-        # Sums and differences round in their own ways: one more on each side, then by difference.
-        relative = targets[max(0, first - 1) : last + 2] - event
+    def _spans(
+        self, events: Stamps, targets: Stamps
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return from and up to where targets may be around each event: a few too many.
+
+        Sums and differences round in their own ways: which ones are inside says the difference.
+        """
+        low, high = self.edges[[0, -1]]
+        slack = 4 * np.spacing(np.abs(events) + max(abs(low), abs(high)))
+        first = np.searchsorted(targets, events + low - slack, "left")
+        return first, np.searchsorted(targets, events + high + slack, "right")
+
+    def _around(
+        self,
+        events: Stamps,
+        targets: Stamps,
+        first: npt.NDArray[np.int64],
+        last: npt.NDArray[np.int64],
+    ) -> list[Stamps]:
+        """Return for each event the times of targets after it, those inside of the window."""
+        sizes = last - first
+        starts = np.cumsum(sizes) - sizes
+        places = np.arange(sizes.sum()) + np.repeat(first - starts, sizes)
+        relative = targets[places] - np.repeat(events, sizes)
         inside = (relative >= self.edges[0]) & (relative <= self.edges[-1])
-        around: Stamps = relative[inside]
-        return around
+        before = np.concatenate([[0], np.cumsum(inside)])
+        return np.split(relative[inside], before[starts[1:]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +210,20 @@ class EventAverage:
             raise ValueError(f"a window from {start:g} to {stop:g} s at {rate:g} Hz is empty")
         self.n = max(1, round((stop - start) * rate))
         self.first = round(start * rate)
-        self.times: Stamps = (self.first + np.arange(self.n)) / rate
+        self._rate = rate
+
+    @property
+    def times(self) -> Stamps:
+        """When the samples are, in seconds after the event, shape (n_samples,)."""
+        return (self.first + np.arange(self.n)) / self._rate
 
     def average(
         self,
         events: Stamps,
         sweep: Callable[[float, int, int], Array | None],
         labels: Sequence[str] | None = None,
-    ) -> list[Average]:
-        """Average over the events of each group.
+    ) -> Iterator[Average]:
+        """Average over the events of each group, one after the other.
 
         Parameters
         ----------
@@ -187,7 +236,6 @@ class EventAverage:
         labels : sequence of str
             The group of each event.
         """
-        found = []
         for label, numbers in grouped(np.asarray(events, np.float64), labels).items():
             n, mean, squares = 0, np.zeros((self.n, 1)), np.zeros((self.n, 1))
             for number in numbers.tolist():
@@ -201,8 +249,18 @@ class EventAverage:
                 mean = mean + step / n
                 squares = squares + step * (values - mean)
             error = np.sqrt(squares / (n - 1) / n) if n > 1 else np.full_like(mean, np.nan)
-            found.append(Average(label, n, mean, error))
-        return found
+            yield Average(label, n, mean, error)
+
+
+def _parts(sizes: npt.NDArray[np.int64]) -> Iterator[slice]:
+    """Yield slices of events, around which there is not much more than is handled at once."""
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(sizes):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _AT_ONCE, "right")))
+        yield slice(start, stop)
+        start = stop
 
 
 def grouped(events: Stamps, labels: Sequence[str] | None) -> dict[str, npt.NDArray[np.int64]]:

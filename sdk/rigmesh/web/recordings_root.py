@@ -134,7 +134,10 @@ class Root:
                         told = each.stat(follow_symlinks=False)
                         yield Entry(name, False, told.st_size, told.st_mtime)
                 elif each.name.endswith(_CAPTURE):
-                    if each.name.removesuffix(_CAPTURE) not in names and _is_capture(each):
+                    file = each.name.removesuffix(_CAPTURE)
+                    # Of videos and the like nothing is browsed, while they grow either.
+                    is_wanted = Path(file).suffix.lower() in _SUFFIXES and file not in names
+                    if is_wanted and _is_capture(each):
                         yield _capture(Path(each), name.removesuffix(_CAPTURE))
                 elif each.is_dir(follow_symlinks=False) and depth < _DEEPEST:
                     yield from self._walk(Path(each), f"{name}/", depth + 1)
@@ -146,7 +149,10 @@ def _capture(folder: Path, name: str) -> Entry:
     n_bytes, modified = 0, (folder / JOURNAL).lstat().st_mtime
     for where, _, files in os.walk(folder):
         for file in files:
-            told = Path(where, file).lstat()
+            try:
+                told = Path(where, file).lstat()
+            except FileNotFoundError:
+                continue  # a recorder writes some anew, by another name first
             n_bytes += told.st_size
             modified = max(modified, told.st_mtime)
     return Entry(name, True, n_bytes, modified)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rigmesh.client.driver import Driver
 from rigmesh.client.fleet import Fleet, Member
-from rigmesh.client.live import Latency, call_command, get_latencies
+from rigmesh.client.live import Latency, StateView, call_command, get_latencies
 from rigmesh.client.retry import PatientConnection
 from rigmesh.credentials import load_credentials
-from rigmesh.errors import DaemonUnavailable, StreamNotFound
+from rigmesh.errors import DaemonUnavailable, NameTaken, StreamNotFound, UnknownName
 from rigmesh.names import operator
 from rigmesh.rpc import OPERATOR_KEY
 from rigmesh.web.sessions import Session
@@ -66,6 +66,15 @@ class Hands(Driver):
         """Let a node obey a command; an argument may have any name."""
         return call_command(self._fleet.of(node), node, command, arguments)
 
+    def stop_all(self, *, timeout: float = 15.0, wait_sealed: bool | None = None) -> None:
+        """End the sources, let everything drain; see `Driver.stop_all`."""
+        if wait_sealed is not None:
+            for member in self._fleet:  # of which several may have a recorder of one name
+                states = StateView(Fleet(member))
+                there = {n: v for n, v in states.read().items() if n.endswith(".wait_sealed")}
+                states.write({name: wait_sealed for name in there if there[name] != wait_sealed})
+        super().stop_all(timeout=timeout)
+
     def close(self) -> None:
         """Hang up; what runs goes on."""
         for member in self._fleet:
@@ -94,40 +103,88 @@ class Rig:
             return [self._watches[0].view()]
         with ThreadPoolExecutor(len(self._watches)) as pool:
             views = list(pool.map(lambda watch: watch.view(), self._watches))
-        # Who looks at other machines need not have a daemon here.
-        return views if views[0].where else views[1:]
+        # Who looks at other machines need not have a daemon here; one that was here is missed.
+        return views if views[0].where or views[0].status.host else views[1:]
 
-    def host_of(self, stream: str) -> HostView:
-        """Return who has a stream.
+    @property
+    def is_many(self) -> bool:
+        """Whether there may be more than one host, so that a name alone does not tell enough."""
+        return len(self._watches) > 1
+
+    def named(self, host: str) -> HostView:
+        """Return what is known of a host, by its name or address.
+
+        Raises
+        ------
+        UnknownName
+            If there is none.
+        NameTaken
+            If there are several.
+        """
+        return _named(host, self.hosts())
+
+    def find_node(self, node: str, host: str = "") -> tuple[HostView, str]:
+        """Return who has a node, and its name there.
+
+        Parameters
+        ----------
+        node : str
+            Its name, or ``name@host``.
+        host : str
+            Where; empty: wherever it is, if that is one host only.
+
+        Raises
+        ------
+        UnknownName
+            If there is no such node, or host.
+        NameTaken
+            If several hosts have one.
+        DaemonUnavailable
+            If the host does not answer.
+        """
+        found = _places("node", node, host, _has_node, self.hosts())
+        if found is None:
+            raise UnknownName(f"there is no node {node!r}{f' on {host}' if host else ''}")
+        return found
+
+    def find_stream(
+        self, stream: str, host: str = "", *, views: list[HostView] | None = None
+    ) -> tuple[HostView, str]:
+        """Return who has a stream, and its name there; as `find_node`.
+
+        Parameters
+        ----------
+        stream, host : str
+            As for a node.
+        views : list of HostView, optional
+            The hosts, if they have been looked at already.
 
         Raises
         ------
         StreamNotFound
             If nobody has.
         """
-        node = stream.partition(".")[0]
-        for view in self.hosts():
-            if any(each.name == stream for each in view.status.streams):
-                return view
-            if any(each.spec.name == node for each in view.status.nodes):
-                return view
-        raise StreamNotFound(f"no host has a stream {stream!r}")
+        found = _places(
+            "stream", stream, host, _has_stream, self.hosts() if views is None else views
+        )
+        if found is None:
+            raise StreamNotFound(
+                f"{host or 'no host'} has {'no' if host else 'a'} stream {stream!r}"
+            )
+        return found
 
-    def states(self, node: str) -> dict[str, object]:
-        """Return states and live parameters of a node.
+    def states(self, view: HostView, node: str) -> dict[str, object]:
+        """Return states and live parameters of a node of a host.
 
         Raises
         ------
         RigmeshError
-            If its host does not answer.
+            If the host does not answer.
         """
-        for watch in self._watches:
-            if any(each.spec.name == node for each in watch.view().status.nodes):
-                member = watch.member()
-                request = pb.GetStatesRequest(name=node)
-                found = json.loads(member.call(member.stub.GetStates, request).states_json)
-                return {name.removeprefix(f"{node}."): value for name, value in found.items()}
-        raise StreamNotFound(f"no host has a node {node!r}")
+        member = next(w for w in self._watches if w.address == view.address).member()
+        request = pb.GetStatesRequest(name=node)
+        found = json.loads(member.call(member.stub.GetStates, request).states_json)
+        return {name.removeprefix(f"{node}."): value for name, value in found.items()}
 
     def latencies(self) -> list[Latency]:
         """Return how long chunks took to each node and over each ring, as far as hosts answer."""
@@ -137,23 +194,40 @@ class Rig:
                 found += get_latencies(watch.member())
         return found
 
-    def change(self, session: Session, do: Callable[[Hands], Result]) -> Result:
+    def change(
+        self,
+        session: Session,
+        do: Callable[[Hands], Result],
+        where: Sequence[HostView] | None = None,
+    ) -> Result:
         """Do something in the name of who has logged in; returns what `do` returns.
+
+        Parameters
+        ----------
+        session : Session
+            Of who asks.
+        do : callable
+            What.
+        where : sequence of HostView, optional
+            The hosts that it is done on; else all that answer.
 
         Raises
         ------
         RigmeshError
             What a daemon raised.
         """
-        views = [view for view in self.hosts() if view.where]
+        views = [view for view in self.hosts() if view.where] if where is None else list(where)
         if not views:
             raise DaemonUnavailable("no daemon answers; there is nothing to change")
+        for view in views:
+            if not view.where:
+                raise DaemonUnavailable(f"{view.name} does not answer: {view.error}")
         who = self.name_of(session)
         key = (who, *(view.where for view in views))
         with self._lock:
             hands = self._hands.get(key)
             if hands is None:
-                self._forget(who)
+                self._forget_gone(who)
                 hands = self._hands[key] = Hands([_target_of(view) for view in views], who)
         try:
             return do(hands)
@@ -183,8 +257,70 @@ class Rig:
         for key in [key for key in self._hands if key[0] == who]:
             self._hands.pop(key).close()
 
+    def _forget_gone(self, who: str) -> None:
+        """Hang up on daemons that are not there any more."""
+        there = {view.where for view in self.hosts()}
+        for key in [key for key in self._hands if key[0] == who and not there.issuperset(key[1:])]:
+            self._hands.pop(key).close()
+
 
 def _target_of(view: HostView) -> tuple[Target, str]:
     if view.address:
         return load_credentials(view.address), view.where
     return Path(view.where), ""
+
+
+def _named(host: str, views: Sequence[HostView]) -> HostView:
+    found = [view for view in views if host and host in (view.name, view.address)]
+    if not found:
+        raise UnknownName.among("host", host, (view.name for view in views))
+    if len(found) > 1:
+        raise NameTaken(
+            f"{len(found)} daemons are called {host!r}, at "
+            + " and ".join(view.address or "this machine" for view in found)
+            + '; set host = "…" in the rigmeshd.toml of one of them'
+        )
+    return found[0]
+
+
+def _places(
+    what: str,
+    key: str,
+    host: str,
+    has: Callable[[HostView, str], bool],
+    views: Sequence[HostView],
+) -> tuple[HostView, str] | None:
+    name, _, place = key.rpartition("@")
+    if host:
+        chosen = _named(host, views)
+        asked = [(chosen, key), *([(chosen, name)] if name and chosen.name == place else [])]
+    else:
+        asked = [(view, key) for view in views]
+        asked += [(view, name) for view in views if name and view.name == place]
+    found = [(view, named) for view, named in asked if has(view, named)]
+    if len(found) > 1:
+        hosts = " and ".join(view.name for view, _ in found)
+        first = found[0][0].name
+        raise NameTaken(
+            f"the {what} {key!r} is on {hosts}; say which one: host={first}, or {key}@{first}"
+        )
+    if not found:
+        for view, named in asked:
+            # Not to be told that it is not there, when nobody can know.
+            if (host or named != key) and not view.where:
+                raise DaemonUnavailable(f"{view.name} does not answer: {view.error}")
+    return found[0] if found else None
+
+
+def _has_node(view: HostView, node: str) -> bool:
+    return any(each.spec.name == node for each in view.status.nodes)
+
+
+def _has_stream(view: HostView, stream: str) -> bool:
+    if any(each.name == stream for each in view.status.streams):
+        return True
+    if any(stream in node.outputs for node in view.status.nodes):
+        return True
+    # Of a name with a host it is not known yet where the port ends.
+    node, dot, port = stream.partition(".")
+    return bool(dot) and "@" not in port and _has_node(view, node)

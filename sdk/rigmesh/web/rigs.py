@@ -52,6 +52,7 @@ def _rigs(request: Request) -> Response:
         {
             "now": time.time(),
             "unix": time.time() - local_clock(),
+            "is_many": state.rig.is_many,
             "hosts": [host_json(view) for view in views],
             "disks": disks,
             "alarms": alarms,
@@ -70,6 +71,8 @@ def jsonable(value: Any) -> Any:
         return str(value)
     if isinstance(value, list):
         return [jsonable(each) for each in value]
+    if isinstance(value, dict):
+        return {key: jsonable(each) for key, each in value.items()}
     return value
 
 

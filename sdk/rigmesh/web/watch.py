@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 import time
@@ -15,7 +16,7 @@ from rigmesh.client.connection import Connection
 from rigmesh.client.fleet import Member
 from rigmesh.client.private import find_running
 from rigmesh.credentials import Credentials, load_credentials
-from rigmesh.errors import DaemonUnavailable, RigmeshError
+from rigmesh.errors import DaemonUnavailable, NotPermitted, RigmeshError
 from rigmesh.graph.spec import GraphSpec
 from rigmesh.graph.wire import graph_from_wire
 from rigmesh.node.registry import NodeType
@@ -32,12 +33,13 @@ __all__ = [
     "remote_target",
 ]
 
+_log = logging.getLogger(__name__)
+
 _EVERY = 0.7
 _IDLE_AFTER = 5.0
 _FIRST_WITHIN = 2.5
 _RATE_OVER = 2.0
 _MOST_RECORDS = 60
-_TYPES_EVERY = 60.0
 
 Target = Path | Credentials
 
@@ -156,6 +158,7 @@ class HostWatch:
         self._now = threading.Event()
         self._leave = threading.Event()
         self._connection: Connection | None = None
+        self._gone: Connection | None = None
         self._member: Member | None = None
         self._clock: HostClock | None = None
         self._records = Records()
@@ -218,16 +221,22 @@ class HostWatch:
     def _look(self) -> None:
         try:
             view = self._seen()
-        except RigmeshError as error:
+        except Exception as error:  # as of a daemon of another version: told, and tried again
+            text = _told(error)
+            # Were this thread to end, the host would seem to run for ever.
+            if not isinstance(error, RigmeshError) and text != self._view.error:
+                _log.exception("%s: a mistake while it was looked at", self._view.name)
             self._drop()
-            old = self._view
-            view = HostView(self.address, error=str(error), status=_gone(old.status))
+            view = HostView(self.address, error=text, status=_gone(self._view.status))
         with self._condition:
             self._view = view
             self._n_looks += 1
             self._condition.notify_all()
 
     def _seen(self) -> HostView:
+        if self._connection is not None and self._connection is self._gone:
+            # gRPC would connect to the next daemon by itself, which may know other types.
+            self._drop()
         if self._connection is None:
             target = self._find()
             self._connection = Connection(target)
@@ -295,8 +304,11 @@ class HostWatch:
                 for response in responses:
                     if response.event.WhichOneof("what") == "log":
                         self._records.add(response.event.log)
+        except NotPermitted:
+            return  # it is there all the same
         except (RigmeshError, ValueError):  # ValueError: gRPC's, of a channel closed meanwhile
-            return
+            pass
+        self._gone = connection
 
     def _drop(self) -> None:
         connection, self._connection, self._member = self._connection, None, None
@@ -306,6 +318,7 @@ class HostWatch:
         if clock is not None:
             return_clock(clock)
         self._history.clear()
+        self._types, self._types_at = {}, 0.0  # the next daemon may have other ones
 
 
 def is_recorder(node: pb.NodeStatus) -> bool:
@@ -316,3 +329,10 @@ def is_recorder(node: pb.NodeStatus) -> bool:
 def _gone(status: pb.Status) -> pb.Status:
     """Return what is still to be said of a host that does not answer."""
     return pb.Status(host=status.host, version=status.version, address=status.address)
+
+
+def _told(error: Exception) -> str:
+    """Return an error in words, with its class unless it was raised on purpose."""
+    if isinstance(error, RigmeshError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

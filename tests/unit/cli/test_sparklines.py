@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from rigmesh.cli.sparklines import LiveSignals, clipped, sparkline
+from rigmesh.cli.sparklines import LiveSignals, clipped, columns_for, sparkline
 from rigmesh.errors import StreamNotFound, WaitTimeout
-from rigmesh.streams import Chunk, Markers, Signal, StreamInfo, local_clock
+from rigmesh.streams import Cause, Chunk, Gap, Markers, Signal, StreamInfo, local_clock
 from rigmesh_proto.v1 import control_pb2 as pb
 from rigmesh_proto.v1.stream_pb2 import StreamCounters
 from rigmesh_proto.v1.stream_pb2 import StreamInfo as WireInfo
@@ -121,3 +121,46 @@ def test_a_stream_that_has_not_begun_says_so(live: LiveSignals) -> None:
         text = shown(live, "other.signal")
 
     assert "waiting" in text
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 3, 8, 100, 250, 460, 500, 1000, 2000, 30_000, 96_000])
+@pytest.mark.parametrize("most", [16, 62, 72])
+def test_the_columns_are_the_last_ten_seconds(rate: float, most: int) -> None:
+    factor, n = columns_for(rate, most)
+
+    assert n <= most
+    assert n * factor / rate == pytest.approx(10, abs=factor / rate / 2 + 1e-9)
+
+
+def test_a_slow_signal_shows_ten_seconds_only() -> None:
+    info = StreamInfo.signal("slow.signal", channels=1, sampling_rate=1)
+    stamps = local_clock() - 60 + np.arange(60.0)
+    chunk = Signal(np.arange(60.0)[:, None], stamps, info=info)
+
+    text = _until_range(chunk, "slow.signal", "59")
+
+    assert "50 … 59" in text
+
+
+def test_a_gap_of_an_irregular_integer_signal_is_not_drawn_as_zero() -> None:
+    info = StreamInfo.signal("gaze.signal", channels=1, sampling_rate=0, dtype="int16")
+    now = local_clock()
+    first = Signal(np.full((20, 1), 700, np.int16), np.linspace(now - 8, now - 6.1, 20), info=info)
+    gap = Gap(Cause.DEVICE, 0, 40, 20, 2.0)
+    second = Signal(
+        np.full((20, 1), 800, np.int16), np.linspace(now - 4, now - 2.1, 20), index=40, gaps=(gap,),
+        info=info,
+    )  # fmt: skip
+
+    text = _until_range(first, "gaze.signal", "800", second)
+
+    assert "700 … 800" in text
+
+
+def _until_range(chunk: Chunk, name: str, newest: str, *more: Chunk) -> str:
+    """Show a stream until its newest value is in its range."""
+    with LiveSignals(lambda _: Played(chunk, *more), 120, 30) as live:
+        text = ""
+        while newest not in text:
+            text = shown(live, name)
+    return text

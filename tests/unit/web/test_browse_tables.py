@@ -1,12 +1,8 @@
-"""Events as tables, and signals without bins."""
+"""Events as tables."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +14,14 @@ from rigmesh.display.timeline import Timeline
 from rigmesh.errors import UnknownName
 from rigmesh.recording import RecordedStream
 from rigmesh.streams import StreamInfo
-from rigmesh.web import browse_bins
-from rigmesh.web.browse_bins import BinCache, Bins, needs_bins
+from rigmesh.web import browse_tables
 from rigmesh.web.browse_tables import EventTable, nwb_tables, table_of
 
 FIRST = 5000.0
+
+
+def listed(table: EventTable) -> dict[str, list[Any]]:
+    return {name: np.asarray(column).tolist() for name, column in table.columns.items()}
 
 
 def marks(texts: list[str], n_channels: int = 1) -> EventTable:
@@ -93,86 +92,78 @@ def test_trials_and_units_of_an_nwb_file_are_tables(tmp_path: Path) -> None:
 
     trials_, units_ = nwb_tables(tmp_path / "a.nwb", -0.5)
 
-    assert trials_.columns == {"start_time": [0.5, 1.5], "side": ["left", "right"]}
-    assert units_.columns == {"time": [0.0, 1.0, 2.5], "unit": [7, 9, 7]}
+    assert listed(trials_) == {"start_time": [0.5, 1.5], "side": ["left", "right"]}
+    assert listed(units_) == {"time": [0.0, 1.0, 2.5], "unit": [7, 9, 7]}
+    assert not trials_.is_cut
+    assert not units_.is_cut
 
 
-# --- bins ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def stream(monkeypatch: pytest.MonkeyPatch) -> RecordedStream:
-    monkeypatch.setattr(browse_bins, "AT_ONCE", 1000)
-    info = StreamInfo.signal("amp", channels=2, sampling_rate=1000, dtype="int16")
-    data = np.random.default_rng(0).integers(-500, 500, (70_001, 2)).astype(np.int16)
-    stamps = np.arange(len(data)) / 1000
-    return RecordedStream("amp", info, 1, data, stamps, stamps)
-
-
-@contextmanager
-def opened(stream: RecordedStream) -> Iterator[dict[str, RecordedStream]]:
-    yield {"amp": stream}
-
-
-def made(cache: BinCache, stream: RecordedStream, signature: Any = ("a", 1)) -> Bins:
-    path = Path("session.nwb")
-    bins = cache.get(path, signature, "amp", len(stream), lambda: opened(stream))
-    deadline = time.monotonic() + 20
-    while not bins.is_done:
-        assert time.monotonic() < deadline, bins.error
-        time.sleep(0.005)
-    return bins
-
-
-def test_bins_give_the_same_extremes_as_the_samples(stream: RecordedStream, tmp_path: Path) -> None:
-    assert needs_bins(stream)
-    cache = BinCache(tmp_path)
-    binned = made(cache, stream).apply(stream)
-    cache.close()
-
-    unread = replace(binned, data=np.zeros((0, 2), np.int16), raw_timestamps=stream.timestamps)
-    coarse = unread.envelope(0, 69_632, 17)
-    fine, expected = binned.envelope(123, 69_990, 400), stream.envelope(123, 69_990, 400)
-    assert coarse.minimum.min() == stream.data[:69_632].min()
-    assert coarse.maximum.max() == stream.data[:69_632].max()
-    assert fine.minimum.min() == expected.minimum.min()
-    assert not needs_bins(binned)
-
-
-def test_bins_are_made_once(stream: RecordedStream, tmp_path: Path) -> None:
-    first = BinCache(tmp_path)
-    made(first, stream)
-    first.close()
-    second = BinCache(tmp_path)
-
-    found = second.get(Path("session.nwb"), ("a", 1), "amp", len(stream), lambda: opened(stream))
-    other = second.get(Path("session.nwb"), ("a", 2), "amp", len(stream), lambda: opened(stream))
-
-    assert found.is_done
-    assert other.folder != found.folder
-    second.close()
-
-
-def test_a_cache_that_cannot_be_written_is_a_temporary_one(
-    stream: RecordedStream, tmp_path: Path
+def test_of_too_many_spikes_the_first_in_time_of_all_units_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").touch()
-    cache = BinCache(tmp_path / "file")
-    bins = made(cache, stream)
+    monkeypatch.setattr(browse_tables, "_MOST_NUMBERS", 1000)
+    monkeypatch.setattr(browse_tables, "_BLOCK", 300)
+    stamps = np.sort(np.random.default_rng(0).uniform(0, 100, (4, 1000)), axis=1)
+    with h5py.File(tmp_path / "a.nwb", "w") as file:
+        units = file.create_group("units")
+        units["spike_times"] = stamps.ravel()
+        units["spike_times_index"] = np.arange(1, 5) * 1000
+        units["id"] = [3, 5, 7, 70_000]
 
-    assert bins.file(0).exists()
-    cache.close()
-    assert not bins.folder.exists()
+    (table,) = nwb_tables(tmp_path / "a.nwb", 0.0)
+
+    assert table.is_cut
+    assert table.describe()["is_cut"]
+    assert 950 < table.n <= 1000
+    times, units_ = table.times("time"), np.asarray(table.column("unit"))
+    np.testing.assert_array_equal(times, np.sort(stamps.ravel())[: table.n])
+    for unit, own in zip([3, 5, 7, 70_000], stamps, strict=True):
+        np.testing.assert_array_equal(times[units_ == unit], own[own <= times[-1]])
 
 
-def test_what_was_looked_at_longest_ago_makes_room(
-    stream: RecordedStream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = BinCache(tmp_path)
-    old = made(cache, stream)
-    monkeypatch.setattr(browse_bins, "_MOST_BYTES", 10)
-    new = made(cache, stream, ("a", 2))
-    cache.close()
+def test_trials_that_are_cut_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browse_tables, "_MOST_ROWS", 3)
+    with h5py.File(tmp_path / "a.nwb", "w") as file:
+        trials = file.create_group("intervals/trials")
+        trials.attrs["colnames"] = ["start_time"]
+        trials["start_time"] = np.arange(4.0)
 
-    assert not old.folder.exists()
-    assert new.file(0).exists()
+    (table,) = nwb_tables(tmp_path / "a.nwb", 0.0)
+
+    assert table.is_cut
+    assert table.n == 3
+
+
+@pytest.mark.parametrize("is_array", [True, False])
+def test_of_a_long_column_few_values_can_be_chosen_and_many_not(is_array: bool) -> None:
+    units, depths = np.arange(500_000) % 7, np.arange(500_000) * 0.5
+    columns: Any = {"unit": units, "depth": depths}
+    if not is_array:
+        columns = {name: column.tolist() for name, column in columns.items()}
+
+    unit, depth = EventTable("a", "a", 500_000, columns).describe()["columns"]
+
+    assert unit["n_values"] == 7
+    assert unit["values"][0] == ["0", 71_429]
+    assert (depth["n_values"], depth["values"]) == (0, [])
+
+
+@pytest.mark.parametrize("is_array", [True, False])
+def test_numbers_are_chosen_by_what_they_are_called(is_array: bool) -> None:
+    columns: Any = {
+        "large": np.array([1000001.0, 1000002.0, 0.1, np.nan]),
+        "id": np.array([1, 2, 2, 2**60], np.int64),
+        "hit": np.array([True, False, True, True]),
+    }
+    if not is_array:
+        columns = {name: column.tolist() for name, column in columns.items()}
+    table = EventTable("a", "a", 4, columns)
+
+    assert table.labels("large") == ["1000001", "1000002", "0.1", "nan"]
+    assert table.labels("hit", np.array([1, 2])) == ["false", "true"]
+    for name in columns:
+        labels = table.labels(name)
+        for text in labels:
+            expected = [other == text for other in labels]
+            assert table.rows_with(name, text).tolist() == expected
+        assert not table.rows_with(name, "1.50").any()

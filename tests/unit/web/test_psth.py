@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rigmesh.errors import ParameterError
+from rigmesh.web import psth
 from rigmesh.web.psth import EventAverage, PeriEvents
 
 TIMES = st.lists(
@@ -24,6 +26,7 @@ def by_numpy(
     return np.histogram(relative, edges)[0]
 
 
+@settings(deadline=None)
 @given(TIMES, TIMES, st.sampled_from([(-0.5, 1.0, 0.1), (0.0, 2.0, 0.25), (-3.0, -1.0, 0.3)]))
 def test_counts_are_those_of_numpy(
     events: list[float], targets: list[float], window: tuple[float, float, float]
@@ -35,6 +38,55 @@ def test_counts_are_those_of_numpy(
     expected = by_numpy(np.array(events), np.array(targets), around.edges)
     np.testing.assert_array_equal(found.counts, expected)
     assert sum(map(len, found.raster)) == expected.sum()
+
+
+GRID = st.lists(st.integers(0, 8), max_size=20).map(lambda found: np.array(found) / 10)
+REPEATED = st.tuples(GRID, st.integers(1, 5)).map(lambda found: np.repeat(*found))
+
+
+@settings(deadline=None)
+@given(GRID, REPEATED, st.sampled_from([0.0, 5000.0, 1.7e9]), st.integers(-8, 4), st.integers(1, 8))
+def test_many_equal_stamps_at_the_edges_are_counted_as_by_numpy(
+    events: npt.NDArray[Any], targets: npt.NDArray[Any], since: float, start: int, n_bins: int
+) -> None:
+    around = PeriEvents(start / 10, (start + n_bins) / 10, 0.1)
+
+    (found,) = around.count(events + since, targets + since)
+
+    expected = by_numpy(events + since, targets + since, around.edges)
+    np.testing.assert_array_equal(found.counts, expected)
+    assert sum(map(len, found.raster)) == expected.sum()
+    assert len(found.raster) == len(events)
+
+
+def test_five_targets_at_the_upper_edge_are_five() -> None:
+    (found,) = PeriEvents(-1.0, 1.0, 1.0).count(np.zeros(1), np.ones(5))
+
+    assert found.counts.tolist() == [0, 5]
+
+
+def test_what_is_counted_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    events, targets = random.uniform(0, 50, 200), random.uniform(0, 50, 3000)
+    (whole,) = PeriEvents(-1.0, 1.0, 0.1).count(events, targets)
+    monkeypatch.setattr(psth, "_AT_ONCE", 500)
+
+    (parts,) = PeriEvents(-1.0, 1.0, 0.1).count(events, targets)
+
+    np.testing.assert_array_equal(parts.counts, whole.counts)
+    for own, other in zip(parts.raster, whole.raster, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+def test_more_than_memory_has_room_for_is_refused_before_it_is_made() -> None:
+    events = np.arange(200_000) / 100
+
+    with pytest.raises(ParameterError, match=r"40,000,000,000 times .* shorter window"):
+        PeriEvents(-1e12, 1e12, 1e9).count(events, events)
+
+
+def test_a_window_of_centuries_takes_no_memory_before_it_is_refused() -> None:
+    assert EventAverage(-1e12, 1e12, 30_000.0).n == 60_000_000_000_000_000
 
 
 def test_each_group_has_the_counts_of_its_own_events() -> None:
@@ -122,7 +174,7 @@ def test_the_average_is_numpys_mean_and_standard_error() -> None:
         return signal[row : row + n] if row >= 0 and row + n <= len(signal) else None
 
     average = EventAverage(-0.1, 0.2, rate)
-    found = average.average(events, sweep, ["a", "b", "a", "a"])
+    found = list(average.average(events, sweep, ["a", "b", "a", "a"]))
 
     sweeps = np.stack([signal[90:120], signal[490:520]])
     assert [(each.label, each.n) for each in found] == [("a", 2), ("b", 1)]

@@ -16,10 +16,11 @@ def root(tmp_path: Path) -> Path:
     (folder / "s01").mkdir(parents=True)
     for name in ("s01/a.h5", "b.nwb", "c.txt", ".d.h5", "e.vhdr"):
         (folder / name).touch()
-    capture = folder / "s01" / "f.xdf.capture"
-    capture.mkdir()
-    for name in ("recording.json", "journal.bin"):
-        (capture / name).touch()
+    for name in ("s01/f.xdf", "s01/cam.mkv", "s01/rest"):
+        capture = folder / f"{name}.capture"
+        capture.mkdir()
+        for part in ("recording.json", "journal.bin"):
+            (capture / part).touch()
     (folder / "no.h5.capture").mkdir()
     (tmp_path / "secret.h5").touch()
     (folder / "link.h5").symlink_to(tmp_path / "secret.h5")

@@ -23,6 +23,7 @@ const state = {
   t0: Number(view.get("t0")), t1: Number(view.get("t1")), gain: Number(view.get("gain")) || 0,
   shown: view.all("stream"), channels: new Map(), isFollowing: view.get("follow") === "1",
   told: null, version: "", end: 1,
+  isChosen: false, // until somebody does, the first streams are shown, once there are some
 };
 for (const text of view.all("channels")) {
   const at = text.lastIndexOf(":");
@@ -61,10 +62,12 @@ const stack = el("div", { class: "stack" });
 const hint = el("p", { class: "empty" }, "Opening …");
 const around = new Around({ file, values: around_, onChange: (values) => view.set(values), onTime: (t) => centre(t) });
 const treeToggle = button("Tree", "Show or hide the tree", () => main.classList.toggle("no-tree"), { class: "tree-toggle" });
+const download = el("a", { class: "button download", hidden: true, download: "", href: `/api/recordings/file?${query({ file })}` }, "Download");
+const beside = el("span", { class: "soft", hidden: true, title: "Sealed with seal: link: to fetch it, copy both" }, `samples in ${file.slice(file.lastIndexOf("/") + 1)}.data beside it`);
 main.append(
   el("div", { class: "head" }, el("a", { href: "/recordings", class: "soft" }, "Recordings"), title, badge,
     el("div", { class: "controls" }, treeToggle,
-      el("a", { class: "button download", hidden: true, download: "", href: `/api/recordings/file?${query({ file })}` }, "Download"))),
+      beside, download)),
   el("div", { class: "browse" }, el("aside", { class: "panel side", "aria-label": "What is in it" }, tree.element),
     el("div", { class: "views" }, toolbar, overview.element, lanes.element, stack, hint, around.element)));
 
@@ -81,7 +84,7 @@ function channelsOf(key) {
 
 function show(key, isShown) {
   state.shown = state.told.streams.map((s) => s.key).filter((k) => (k === key ? isShown : state.shown.includes(k)));
-  if (!state.shown.length) view.set({ stream: ["-"] });
+  state.isChosen = true;
   keepInUrl();
   layOut();
   refresh();
@@ -92,7 +95,7 @@ function keepInUrl() {
   view.set({
     t0: state.isFollowing ? "" : round(state.t0), t1: state.isFollowing ? "" : round(state.t1),
     follow: state.isFollowing ? "1" : "", width: state.isFollowing ? round(state.t1 - state.t0) : "",
-    gain: state.gain || "", stream: state.shown.length ? state.shown : ["-"],
+    gain: state.gain || "", stream: state.shown.length ? state.shown : state.isChosen ? ["-"] : [],
     channels: [...state.channels].filter(([key]) => state.shown.includes(key)).map(([key, list]) => `${key}:${list.join(",")}`),
   });
 }
@@ -329,8 +332,12 @@ function fail(error) {
 
 let isWaiting = false;
 function tellProgress() {
-  const least = Math.min(1, ...[...panels.values()].map((p) => p.data?.head.progress ?? 1));
-  setText(progress, least < 1 ? `reading the file once: ${Math.floor(100 * least)} %` : "");
+  const heads = [...panels.values()].map((p) => p.data?.head).filter(Boolean);
+  const fault = heads.find((head) => head.fault)?.fault ?? "";
+  const least = Math.min(1, ...heads.filter((head) => !head.fault).map((head) => head.progress));
+  progress.classList.toggle("bad-text", fault !== "");
+  setText(progress, fault ? `cannot draw all of it, only short windows: ${fault}`
+    : least < 1 ? `reading the file once: ${Math.floor(100 * least)} %` : "");
   if (least < 1 && !isWaiting) {
     isWaiting = true;
     setTimeout(() => { isWaiting = false; refresh(); fetchOverview(); }, 700);
@@ -362,7 +369,8 @@ async function load(asked = api(`/api/browse/tree?${query({ file })}`)) {
   const isOpen = told.state === "recording";
   const kind = told.verdict.startsWith("OK with") ? "warn" : told.verdict.startsWith("OK") ? "ok" : "bad";
   badge.replaceChildren(isOpen ? stateOf("being recorded", "ok") : told.state === "file" ? stateOf("of another program") : stateOf(told.verdict, kind));
-  main.querySelector(".download").hidden = told.state === "recording" || told.state === "capture";
+  download.hidden = told.state === "recording" || told.state === "capture" || told.is_linked;
+  beside.hidden = !told.is_linked;
   showFollowing();
 }
 
@@ -373,8 +381,9 @@ async function poll() {
       const before = state.told;
       await load();
       overview.end = state.end;
-      if (!state.shown.length && view.all("stream").length === 0) chooseFirst();
-      if (before.streams.length !== state.told.streams.length || !panels.size) layOut();
+      const isFirst = !state.isChosen && !state.shown.length;
+      if (isFirst) chooseFirst();
+      if (before.streams.length !== state.told.streams.length || !panels.size || isFirst) layOut();
       else tree.set(state.told);
       if (state.isFollowing) {
         const width = state.t1 - state.t0;
@@ -420,7 +429,8 @@ try {
   const known = new Set(state.told.streams.map((s) => s.key));
   const isNone = state.shown.length === 1 && state.shown[0] === "-";
   state.shown = state.shown.filter((key) => known.has(key));
-  if (!state.shown.length && !isNone) chooseFirst();
+  state.isChosen = isNone || state.shown.length > 0;
+  if (!state.isChosen) chooseFirst();
   if (!(state.t1 > state.t0)) {
     [state.t0, state.t1] = [0, state.end];
     if (isGrowing()) {

@@ -1,6 +1,6 @@
 // What happens around events: a histogram, a raster, or the mean of a signal, by group.
 
-import { api, el, onTheme, setText, si, token } from "./common.js";
+import { api, count, el, onTheme, setText, si, token } from "./common.js";
 import { COLOURS, Canvas, Latest, query, seconds, ticks } from "./browse_data.js";
 
 const RASTER_MOST = 260, HISTOGRAM = 190, LEFT = 56, RIGHT = 14, BOTTOM = 34;
@@ -86,12 +86,17 @@ export class Around {
   #tell() {
     const { answer } = this, n = answer.groups.reduce((sum, g) => sum + g.n, 0);
     this.status.classList.remove("bad-text");
+    // What is looked at is not all that was recorded: that is said first.
+    const cut = [this.values.events, this.values.target].filter((key, k, all) => all.indexOf(key) === k)
+      .map((key) => this.#table(key)).filter((table) => table?.is_cut)
+      .map((table) => `only the first ${count(table.n)} rows of ${table.title} are looked at; `).join("");
     if (answer.kind === "counts") {
       const inside = answer.groups.reduce((sum, g) => sum + g.counts.reduce((a, b) => a + b, 0), 0);
-      setText(this.status, `${n} events, of ${answer.n_targets} others one is around them ${inside} times`);
+      const shown = answer.n_shown < n ? `; the raster has room for ${answer.n_shown} of them, the first${answer.groups.length > 1 ? " of each group" : ""}` : "";
+      setText(this.status, `${cut}${n} events, of ${answer.n_targets} others one is around them ${inside} times${shown}`);
     } else {
       const left = answer.n_events - answer.n_used;
-      setText(this.status, `mean of ${answer.n_used} events${left ? `; ${left} left out: at an edge, in a gap, or too many` : ""}`);
+      setText(this.status, `${cut}mean of ${answer.n_used} events${left ? `; ${left} left out: at an edge, in a gap, or too many` : ""}`);
     }
   }
 
@@ -177,7 +182,7 @@ export class Around {
   }
 
   #drawRaster(a, b, colours) {
-    const rows = this.answer.groups.reduce((sum, g) => sum + g.n, 0);
+    const rows = this.answer.n_shown;
     const each = Math.max(0.6, Math.min(7, RASTER_MOST / Math.max(1, rows)));
     this.raster.resize(Math.max(24, Math.round(rows * each) + 8));
     const { ctx, width, height } = this.raster.begin();
@@ -193,8 +198,8 @@ export class Around {
         const y = 4 + (row + n) * each;
         for (const t of times) ctx.fillRect(x(t) - 0.75, y, 1.5, size);
       });
-      for (let n = 0; n < group.n; n++) this.places.push([group.events[n], group.label]);
-      row += group.n;
+      for (const time of group.events) this.places.push([time, group.label]);
+      row += group.events.length;
       if (k < this.answer.groups.length - 1) {
         ctx.fillStyle = token("--line");
         ctx.fillRect(LEFT, 4 + row * each - 0.5, width - LEFT - RIGHT, 1);

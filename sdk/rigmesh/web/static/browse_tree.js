@@ -111,6 +111,10 @@ export class Tree {
         box.append(el("dl", { class: "attributes" }, ...attributes.flatMap(([k, v]) =>
           [el("dt", {}, k), el("dd", {}, short(typeof v === "string" ? v : JSON.stringify(v), 300))])));
       }
+      if (node.kind === "type") {
+        box.append(el("p", { class: "soft" }, node.dtype));
+        return;
+      }
       if (node.kind === "dataset") {
         box.append(el("p", { class: "soft" }, [
           bytes(node.bytes), node.stored !== node.bytes && `${bytes(node.stored)} stored`,
@@ -121,7 +125,7 @@ export class Tree {
       for (const member of node.members) {
         const inner = el("div", {}), label = member.kind === "dataset"
           ? `${member.shape.length ? member.shape.map(count).join(" × ") : "scalar"} ${member.dtype}`
-          : member.kind === "link" ? member.told : `${member.n_members}`;
+          : member.told ? member.told : `${member.n_members}`;
         const details = el("details", {
           ontoggle: () => { if (details.open && !inner.firstChild) inner.append(this.#node(`${path === "/" ? "" : path}/${member.name}`)); },
         }, el("summary", {}, el("span", { class: `node-${member.kind}` }, member.name), " ", el("span", { class: "shape" }, label)), inner);

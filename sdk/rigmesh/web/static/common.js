@@ -232,8 +232,9 @@ export function duration(seconds) {
 
 /** Unix time -> "14:03:07", with so many decimals. */
 export function clock(unix, decimals = 0) {
-  const date = new Date(unix * 1000), two = (n) => String(n).padStart(2, "0");
-  const seconds = (unix % 60).toFixed(decimals).padStart(decimals ? 3 + decimals : 2, "0");
+  const rounded = Number(unix.toFixed(decimals)); // first of all: 59.7 s are the next minute
+  const date = new Date(rounded * 1000), two = (n) => String(n).padStart(2, "0");
+  const seconds = (rounded % 60).toFixed(decimals).padStart(decimals ? 3 + decimals : 2, "0");
   return `${two(date.getHours())}:${two(date.getMinutes())}:${seconds}`;
 }
 

@@ -13,14 +13,19 @@ const start = el("button", { class: "primary", id: "start", onclick: () => run("
 const stop = el("button", { id: "stop", onclick: () => run("stop", stop) }, "Stop");
 const note = el("input", { "aria-label": "Note for the recordings", placeholder: "Note for the recordings", maxlength: 500, size: 26 });
 const annotate = el("form", { class: "controls", onsubmit: sendNote }, note, el("button", { type: "submit" }, "Annotate"));
-if (may("operator")) buttons.append(annotate, start, stop);
+const takeOver = el("button", { id: "take-over", hidden: true, onclick: async () => {
+  if ((await act("/api/take-over", onShown())) !== undefined) look();
+} }, "Take over");
+if (may("operator")) buttons.append(annotate, takeOver, start, stop);
 const picture = el("div", { class: "picture", role: "group", "aria-label": "Nodes and links" });
 const floor = el("div", { class: "floor" }, picture);
 const states = el("span", {});
 main.append(el("div", { class: "head" }, el("h1", {}, "Graph"), states, about, buttons), floor);
 
-const panel = new NodePanel((name) => choose(name), () => look());
-let key = "", cards = new Map(), wires = [], chosen = view.get("node");
+const panel = new NodePanel(() => choose(null), () => look());
+let key = "", cards = new Map(), wires = [], chosen = null;
+// Hosts may have nodes of the same name: what is asked for and changed is said with its host.
+let asked = { node: view.get("node"), host: view.get("host") }, isMany = false, shownHosts = [];
 
 // --- looking -------------------------------------------------------------------------------------
 
@@ -28,9 +33,11 @@ async function look() {
   clearTimeout(look.timer);
   try {
     const found = await api(`/api/graph?key=${encodeURIComponent(key)}`);
+    isMany = found.is_many;
+    shownHosts = found.hosts.filter((h) => !h.error).map((h) => h.name);
     if (found.picture) { key = found.key; drawPicture(found.picture); }
     update(found);
-    if (chosen) await panel.update();
+    if (asked.node) await panel.update();
   } catch (error) {
     setText(about, error.message);
   }
@@ -51,27 +58,28 @@ function update(found) {
   const said = [];
   if (time >= 1) said.push(`for ${duration(Math.floor(time))}`);
   if (owners.length) said.push(isMine ? "yours" : `of ${owners.join(", ")}`);
+  takeOver.hidden = !isMany || isMine;
   const faults = found.hosts.filter((h) => h.error).map((h) => h.error);
   setText(about, [...said, ...faults].join(" · "));
   const hasNodes = Object.keys(found.nodes).length > 0;
   if (!start.dataset.busy) start.disabled = !hasNodes || running.length > 0;
   if (!stop.dataset.busy) stop.disabled = !Object.values(found.nodes).some((n) => !["created", "stopped"].includes(n.state));
   annotate.hidden = running.length === 0;
-  for (const [name, node] of Object.entries(found.nodes)) updateCard(name, node);
+  for (const [id, node] of Object.entries(found.nodes)) updateCard(id, node);
   for (const wire of wires) {
-    const reader = found.readers.find((r) => r.reader === wire.input && r.stream === wire.stream);
+    const reader = found.readers.find((r) => r.reader === wire.reader && r.stream === wire.key);
     wire.element.classList.toggle("lost", Boolean(reader?.lost));
-    const rateText = si(found.nodes[wire.stream.split(".")[0]]?.rates[wire.stream] || NaN, "Hz", 4);
+    const rateText = si(found.nodes[wire.key.split(".")[0]]?.rates[wire.stream] || NaN, "Hz", 4);
     const lost = reader?.lost ? `, ${reader.lost} samples missed` : "";
     setText(wire.title, `${wire.stream} → ${wire.input}: ${rateText}${lost}`);
   }
 }
 
-function updateCard(name, node) {
-  const card = cards.get(name);
+function updateCard(id, node) {
+  const card = cards.get(id);
   if (!card) return;
-  card.element.setAttribute("class", `card ${node.state} ${name === chosen ? "chosen" : ""}`);
-  card.element.setAttribute("aria-label", `${name}, ${card.type}, ${node.state}`);
+  card.element.setAttribute("class", `card ${node.state} ${id === chosen ? "chosen" : ""}`);
+  card.element.setAttribute("aria-label", `${card.node}, ${card.type}, ${node.state}`);
   setText(card.state, node.state);
   for (const [stream, text] of card.rates) {
     const hz = node.rates[stream];
@@ -101,12 +109,23 @@ function drawPicture(found) {
   }
   for (const wire of found.wires) root.append(drawWire(wire));
   for (const card of found.cards) {
-    const source = card.from && found.cards.find((c) => card.from.split(".")[0] === c.node);
+    const source = card.from && senderOf(card, found.cards);
     if (source) root.append(drawRelay(source, card, found));
   }
   for (const card of found.cards) root.append(drawCard(card, found));
   picture.replaceChildren(root);
-  if (chosen && cards.has(chosen)) open(chosen);
+  if (asked.node) {
+    const those = found.cards.filter((c) => c.node === asked.node && (!asked.host || c.host === asked.host));
+    // Of several nobody knows which is meant: the server says so.
+    chosen = those.length === 1 ? those[0].key : null;
+    open();
+  }
+}
+
+/** The card of another host whose stream a card brings; none if several may be meant. */
+function senderOf(card, all) {
+  const those = all.filter((c) => c.host !== card.host && c.node === card.from.split(".")[0]);
+  return those.length === 1 ? those[0] : null;
 }
 
 function curve(x0, y0, x1, y1) {
@@ -150,14 +169,14 @@ function drawCard(card, { head, port }) {
   const press = (event) => {
     if (event.key && event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
-    choose(card.node);
+    choose(card);
   };
   const element = svg("g", { class: "card", tabindex: 0, role: "button", onclick: press, onkeydown: press },
     svg("title", {}, `${card.node} (${card.type}) on ${card.host}`),
     svg("rect", { class: "body", x: card.x, y: card.y, width: card.width, height: card.height, rx: 8 }),
     svg("rect", { class: "edge", x: card.x, y: card.y + 9, width: 3.5, height: card.height - 18, rx: 1.5 }),
     name, type, state, ...parts);
-  cards.set(card.node, { element, state, rates, type: card.type });
+  cards.set(card.key, { element, state, rates, type: card.type, node: card.node });
   return element;
 }
 
@@ -168,18 +187,27 @@ function shortened(text, room, size) {
 
 // --- choosing and changing -----------------------------------------------------------------------
 
-function choose(name) {
-  chosen = name === chosen ? "" : name;
-  view.set({ node: chosen });
-  for (const [other, card] of cards) card.element.classList.toggle("chosen", other === chosen);
-  open(chosen);
+function choose(card) {
+  chosen = card && card.key !== chosen ? card.key : null;
+  asked = chosen ? { node: card.node, host: isMany ? card.host : "" } : { node: "", host: "" };
+  view.set(asked);
+  for (const [other, { element }] of cards) element.classList.toggle("chosen", other === chosen);
+  open();
 }
 
-function open(name) {
-  floor.classList.toggle("with-node", Boolean(name));
-  if (!name) { panel.element.remove(); return; }
+function open() {
+  floor.classList.toggle("with-node", Boolean(asked.node));
+  if (!asked.node) { panel.element.remove(); return; }
   if (!panel.element.isConnected) floor.append(panel.element);
+  const name = asked.host ? `${asked.node}@${asked.host}` : asked.node;
+  // Another picture, as another node has come, is no reason to lose what somebody is typing.
+  if (panel.name === name && panel.fields?.some((field) => field.isChanged)) return;
   panel.show(name);
+}
+
+/** With the hosts that are shown: what is done is done on those, whatever else comes and goes. */
+function onShown(body = {}) {
+  return isMany ? { ...body, host: shownHosts } : body;
 }
 
 async function run(path, button) {
@@ -187,7 +215,7 @@ async function run(path, button) {
   button.disabled = true;
   const label = button.textContent;
   setText(button, path === "start" ? "Starting…" : "Stopping…");
-  await act(`/api/${path}`);
+  await act(`/api/${path}`, onShown());
   setText(button, label);
   delete button.dataset.busy;
   look();
@@ -196,7 +224,7 @@ async function run(path, button) {
 async function sendNote(event) {
   event.preventDefault();
   if (!note.value.trim()) return;
-  if ((await act("/api/annotate", { text: note.value.trim() })) !== undefined) {
+  if ((await act("/api/annotate", onShown({ text: note.value.trim() }))) !== undefined) {
     notice("The note is in the recordings.");
     note.value = "";
   }

@@ -9,11 +9,13 @@ const SECONDS = [1, 2, 5, 10, 30, 60, 120, 300, 600];
 const MOST_ROWS = 128;
 const STRIP_PADDING = 12; // of a raster's strip, which the traces do not have
 const RASTER_LABELS = 86;
+const LONGEST = 1e5; // s; the server answers nothing longer
 const PATIENCE = 400; // ms, with a recording that is being read
 
 const main = await begin("live");
 const state = {
-  chosen: view.all("stream"), seconds: Number(view.get("seconds")) || 10,
+  // A stream of a host that was said is called name@host from here on.
+  chosen: view.all("stream").map((name) => (view.get("host") ? `${name}@${view.get("host")}` : name)), seconds: Number(view.get("seconds")) || 10,
   gain: Number(view.get("gain")) || 0,
   range: null, // [t0, t1] (local clock of the server's host) while not following
   fromUrl: [Number(view.get("from")), Number(view.get("to"))],
@@ -53,6 +55,7 @@ main.append(toolbar, legend, stage);
 
 const traces = new StackedTraces(box, {
   label: "traces of the chosen streams",
+  longest: LONGEST,
   formatTime: (t, decimals) => clock(t + state.unix, decimals),
   onView: (t0, t1) => { setRange(t0, t1); },
   onGain: (direction) => setGain(state.gain + direction),
@@ -70,7 +73,7 @@ function tell() {
 function keepInUrl() {
   const fixed = state.range ? state.range.map((t) => (t + state.unix).toFixed(4)) : ["", ""];
   view.set({
-    stream: state.chosen, seconds: state.seconds === 10 ? "" : state.seconds,
+    stream: state.chosen, host: "", seconds: state.seconds === 10 ? "" : state.seconds,
     gain: state.gain || "", from: fixed[0], to: fixed[1],
   });
 }
@@ -123,6 +126,7 @@ function setFollowing(isFollowing) {
 }
 
 function setRange(t0, t1) {
+  t0 = Math.max(t0, t1 - LONGEST);
   state.range = [t0, t1];
   traces.setRange(t0, t1);
   showFollowing();
@@ -339,8 +343,8 @@ function draw() {
   for (const stream of streams.values()) {
     stream.raster?.draw(shownMarkers(stream), begin_, end, Math.max(60, left - STRIP_PADDING), Math.max(0, right - STRIP_PADDING));
   }
-  drawLegend();
   drawHint();
+  drawLegend();
   showFollowing();
   // uPlot draws at the end of this task; only then is the next picture asked for.
   queueMicrotask(() => {
@@ -371,7 +375,7 @@ function drawLegend() {
       if (stream.span) said.push(`${si(stream.span, stream.info.channels[0]?.unit ?? "")} per row`);
     }
     if (stream.state === "over") said.push("over");
-    else if (stream.state === "waiting") said.push("waiting");
+    else if (stream.state === "waiting") said.push(stream.error && !isHinted(stream.error) ? `waiting: ${stream.error}` : "waiting");
     else if (stream.age !== null && stream.age > 2) said.push(`silent for ${duration(stream.age)}`);
     const lost = stream.lost ? `${count(stream.lost)} missing in ${count(stream.gaps)} gap${stream.gaps === 1 ? "" : "s"}` : "no gaps";
     const text = said.join(" · ");
@@ -384,6 +388,8 @@ function drawLegend() {
       el("span", { class: stream.lost ? "lost" : "faint" }, lost));
   });
 }
+
+function isHinted(text) { return !hint.hidden && hint.textContent === text; }
 
 function drawHint() {
   if (state.range) return;
@@ -415,9 +421,21 @@ function drawChooser() {
   if (!names.length) chooserList.replaceChildren(el("p", { class: "soft" }, "No stream yet."));
 }
 
+/** The streams of all hosts; of a name that several have each says its host. */
+function streamsOf(hosts) {
+  const all = hosts.flatMap((host) => host.streams.map((stream) => ({ ...stream, host: host.name })));
+  const counts = new Map();
+  for (const { name } of all) counts.set(name, (counts.get(name) ?? 0) + 1);
+  const chosenWithHost = new Set(state.chosen);
+  return all.map((stream) => {
+    const full = `${stream.name}@${stream.host}`;
+    return counts.get(stream.name) > 1 || chosenWithHost.has(full) ? { ...stream, name: full } : stream;
+  });
+}
+
 async function look() {
   try {
-    known = (await api("/api/rigs")).hosts.flatMap((host) => host.streams);
+    known = streamsOf((await api("/api/rigs")).hosts);
     if (!state.chosen.length && known.length) {
       const first = known.find((s) => s.kind === "signal") ?? known[0];
       choose([first.name]);

@@ -26,8 +26,14 @@ async function enter(token) {
 // Only pages of this host: a link must not lead through the log-in to somewhere else.
 function destination() {
   const wanted = new URLSearchParams(location.search).get("next") ?? "/";
-  const url = new URL(wanted, location.origin);
-  return url.origin === location.origin && url.pathname !== "/login" ? url.pathname + url.search : "/";
+  let url;
+  try {
+    url = new URL(wanted, location.origin);
+  } catch {
+    return "/"; // no address at all
+  }
+  // As a whole: a path that begins with two slashes would be another host's address by itself.
+  return url.origin === location.origin && url.pathname !== "/login" ? url.href : "/";
 }
 
 main.append(

@@ -121,7 +121,8 @@ function rowOf({ entry, about }) {
       (about?.streams ?? []).length > 6 && el("span", {}, `${about.streams.length - 6} more`)),
     el("td", { class: "verdict" }, verdictOf(entry, about)),
     el("td", { class: "actions" }, isOpenable && el("a", { class: "button", href: `/browse?file=${name}` }, "Browse"), " ",
-      !entry.is_capture && el("a", { class: "button", href: `/api/recordings/file?file=${name}`, download: "", "aria-label": `Download ${entry.name}` }, "Download")));
+      about?.is_linked && el("span", { class: "faint", title: "Sealed with seal: link: to fetch it, copy both" }, `samples in ${entry.name.slice(cut)}.data`),
+      !entry.is_capture && !about?.is_linked && el("a", { class: "button", href: `/api/recordings/file?file=${name}`, download: "", "aria-label": `Download ${entry.name}` }, "Download")));
 }
 
 function verdictOf(entry, about) {

@@ -16,9 +16,10 @@ const disks = el("div", { class: "disks soft" });
 const hosts = el("div");
 main.append(head, alarms, hosts, disks);
 
-let shown = "";
+let shown = "", isMany = false;
 
 function draw(found) {
+  isMany = found.is_many;
   drawAlarms(found.alarms);
   // Drawn anew only if something is different, so that a selection or the focus stays.
   const text = JSON.stringify([found.hosts, found.disks]);
@@ -95,7 +96,7 @@ function drawGraph(host) {
       if (process.misses) title.push(el("span", { class: "warn-text" }, `${count(process.misses)} deadlines missed`));
     }
     return el("div", { class: "group" }, el("div", { class: "title" }, ...title),
-      el("div", { class: "nodes" }, ...group.nodes.map(drawNode)));
+      el("div", { class: "nodes" }, ...group.nodes.map((node) => drawNode(node, host))));
   });
   return el("section", {},
     el("h3", {}, "Graph", host.graph && host.graph !== "graph" ? ` ${host.graph}` : "",
@@ -104,8 +105,13 @@ function drawGraph(host) {
     ...groups);
 }
 
-function drawNode(node) {
-  const link = el("a", { class: "name", href: `/graph?node=${encodeURIComponent(node.name)}`, title: node.type, "data-key": `node ${node.name}` }, node.name);
+/** What links say of a host, where there are several. */
+function onHost(host) {
+  return isMany ? `&host=${encodeURIComponent(host.name)}` : "";
+}
+
+function drawNode(node, host) {
+  const link = el("a", { class: "name", href: `/graph?node=${encodeURIComponent(node.name)}${onHost(host)}`, title: node.type, "data-key": `node ${node.name} ${host.name}` }, node.name);
   const row = el("div", {}, link, stateOf(node.state, KINDS[node.state] ?? ""));
   if (node.failure) row.append(el("span", { class: "failure" }, node.failure));
   return row;
@@ -132,9 +138,9 @@ function drawStreams(host) {
   const rows = host.streams.map((stream) => {
     const missing = stream.lost + stream.missed;
     const late = stream.fill > 0.4 ? "bad-text" : stream.fill > 0.2 ? "warn-text" : "";
-    const href = `/live?stream=${encodeURIComponent(stream.name)}`;
+    const href = `/live?stream=${encodeURIComponent(stream.name)}${onHost(host)}`;
     return el("tr", {},
-      el("td", {}, el("a", { href, "data-key": `stream ${stream.name}` }, stream.name)),
+      el("td", {}, el("a", { href, "data-key": `stream ${stream.name} ${host.name}` }, stream.name)),
       cell("type", stream.type || stream.kind),
       cell("channels", stream.kind === "markers" ? "" : stream.shape.join("×"), "number"),
       cell("rate", stream.rate > 0 ? si(stream.rate, "Hz", 4) : stream.nominal > 0 && stream.rate === null ? rate(stream.nominal) : stream.rate === 0 ? "0 Hz" : "–", "number"),

@@ -16,7 +16,7 @@ const MARGIN = 0.2; // of a row, above the first and below the last
 export class StackedTraces {
   /**
    * options: {label, formatTime(t, decimals), onView(t0, t1) when a person moves or zooms the time,
-   *           onGain(direction) for ↑ and ↓, onReset() for a double click or Home, onCursor(t)}
+   *           longest (seconds that zooming out ends at), onGain(direction) for ↑ and ↓, onReset() for a double click or Home, onCursor(t)}
    */
   constructor(container, options = {}) {
     this.options = options;
@@ -383,7 +383,7 @@ export class StackedTraces {
 
   #zoom(factor, at) {
     const [t0, t1] = this.range, fixed = t0 + at * (t1 - t0);
-    const width = Math.max(1e-4, (t1 - t0) * factor);
+    const width = Math.min(this.options.longest ?? Infinity, Math.max(1e-4, (t1 - t0) * factor));
     this.#show(fixed - at * width, fixed + (1 - at) * width);
   }
 
