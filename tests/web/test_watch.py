@@ -40,25 +40,22 @@ def _socket(manager: Manager) -> Path:
 def test_a_mistake_is_told_and_the_host_looked_at_again(
     daemon_socket: Path, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
-    mistakes: list[Exception] = [KeyError("ports"), FileNotFoundError("/tmp/gone")]
+    mistakes: list[Exception] = [KeyError("ports")]
 
     def find() -> Path:
         if mistakes:
-            raise mistakes.pop(0)
+            raise mistakes[0]
         return daemon_socket
 
-    def has_answered() -> bool:
-        errors.append(watch.view().error)
-        return not errors[-1]
-
     watch = HostWatch("", find)
-    errors = [watch.view().error]
-    until(has_answered)
+    until(lambda: watch.view().error == "KeyError: 'ports'")
+    mistakes[:] = [FileNotFoundError("/tmp/gone")]
+    until(lambda: watch.view().error == "FileNotFoundError: /tmp/gone")
+    mistakes.clear()
+    until(lambda: not watch.view().error)
     where = watch.view().where
     watch.close()
 
-    assert "KeyError: 'ports'" in errors
-    assert "FileNotFoundError: /tmp/gone" in errors
     assert where == str(daemon_socket)
     assert "a mistake while it was looked at" in caplog.text
 

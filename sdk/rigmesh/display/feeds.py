@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_AFTER = 0.5
 _PATIENCE = 0.2
+_LEAVE_WITHIN = 1.0
 
 
 class Reader(Protocol):
@@ -100,7 +101,8 @@ class Feed:
     def close(self) -> None:
         """Stop reading."""
         self._leave.set()
-        self._thread.join()
+        # Not for ever: a thread that waits for a daemon to answer ends by itself, without us.
+        self._thread.join(_LEAVE_WITHIN)
 
     def _run(self) -> None:
         while not self._leave.is_set():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rigmesh.display.feeds import Reader
+from rigmesh.errors import DaemonUnavailable
 
 if TYPE_CHECKING:
     from rigmesh.transports import StartAt
@@ -47,6 +48,8 @@ class _Local:
         from rigmesh.client.stream import StreamReader
         from rigmesh.transports import LOOK_EVERY
 
+        if not socket.exists():  # gRPC would look for it for ten seconds; who reads asks again
+            raise DaemonUnavailable(f"no daemon answers on {socket}")
         self._connection = PatientConnection(socket)
         self._reader = StreamReader(self._connection, stream, start=start, look_every=LOOK_EVERY)
         self.read = self._reader.read
