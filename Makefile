@@ -3,7 +3,7 @@
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-# Workers are parted by mount namespaces, which root may make.
+# Workers are parted by mount namespaces, which root may make. Three for two cores: tests mostly wait.
 WORKERS ?= $(shell unshare --mount true 2>/dev/null && echo 3 || echo 0)
 
 .PHONY: demo test soak check bench lock clean help

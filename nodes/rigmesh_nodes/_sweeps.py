@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rigmesh.streams import rising
+
 __all__ = ["MovingAverage", "RunningAverage", "Sweep", "SweepCutter"]
 
 Array = npt.NDArray[Any]
 
 _BLOCK = 1024
 _MOST = 100_000
-_LONGEST_STEP_BACK = 0.1
 _FARTHEST = 0.05
 
 
@@ -139,24 +140,19 @@ class SweepCutter:
         self._waiting.clear()
 
     def _take(self, data: Array, stamps: Array, found: list[Sweep]) -> None:
-        times = np.where(np.isfinite(stamps), stamps, np.nan)
         if self._has_skipped:
             self._has_skipped = False
-            if times[0] < self._newest:
+            if np.isfinite(stamps[0]) and stamps[0] < self._newest:
                 self._begin_anew()
             elif self._next > self._begins[-1]:
                 self._begins.append(self._next)
-        highest = np.fmax.accumulate(np.concatenate(([self._newest], times)))
-        back = np.flatnonzero(times < highest[:-1] - _LONGEST_STEP_BACK)
-        if len(back):
-            at = int(back[0])
-            if at:
-                self._take(data[:at], stamps[:at], found)
+        times, n = rising(stamps, self._newest)
+        if n:
+            self._keep(data[:n], times)
+            self._cut(found)
+        if n < len(stamps):
             self._begin_anew()
-            self._take(data[at:], stamps[at:], found)
-            return
-        self._keep(data, highest[1:])
-        self._cut(found)
+            self._take(data[n:], stamps[n:], found)
 
     def _begin_anew(self) -> None:
         while self._waiting and self._waiting[0][0] <= self._newest:

@@ -259,6 +259,18 @@ def test_a_viewer_that_begins_with_the_oldest_gets_what_there_is_and_then_the_ne
     assert seen.chunks[-1].index >= 25_000 - 250
 
 
+def test_a_viewer_that_begins_with_the_oldest_gets_it_of_each_epoch(
+    rig: Rig, source: Source
+) -> None:
+    source.send(2000)
+    source.begin()
+    source.send(3000)
+    with rig.reader(lossless=False, start="oldest") as seen:
+        seen.wait(5000)
+
+    assert seen.places == places(2000) + places(3000, epoch=1)
+
+
 def test_a_viewer_has_no_more_messages_under_way_than_it_gave_credit_for(
     rig: Rig, source: Source
 ) -> None:

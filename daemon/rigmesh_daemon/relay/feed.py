@@ -92,6 +92,7 @@ class Feed:
         self._segment = ""
         self._device_index: int | None = None
         self._clock: ClockModel = IDENTITY
+        self._wants_past = start == "oldest" and resume is None
         self._past_end = 0
         self._ready: deque[Item] = deque()
         self._max_samples: int | None = None
@@ -226,8 +227,9 @@ class Feed:
             )
         self.is_waiting = False
         reader.release()
-        is_begun = self._is_first and self._resume is None and start == "oldest"
-        self._past_end = reader.ring.written if is_begun else 0
+        self._past_end = reader.ring.written if self._wants_past else 0
+        # Epochs that are over come first.
+        self._wants_past &= reader.state is not RingState.OPEN
         self._is_first, self._resume = False, None
         info = reader.info
         if info.sample_bytes:

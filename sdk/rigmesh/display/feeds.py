@@ -100,7 +100,7 @@ class Feed:
 
     def close(self) -> None:
         """Stop reading."""
-        self._leave.set()
+        self.leave()
         # Not for ever: a thread that waits for a daemon to answer ends by itself, without us.
         self._thread.join(_LEAVE_WITHIN)
 

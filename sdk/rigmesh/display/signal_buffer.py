@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rigmesh.recording.pyramid import Envelope, reduce_bins
-from rigmesh.streams import Cause, Chunk, StreamInfo
+from rigmesh.streams import Cause, Chunk, StreamInfo, rising
 
 __all__ = ["ColumnCache", "SignalBuffer"]
 
@@ -24,8 +24,6 @@ _ROW_BYTES = np.dtype(np.float64).itemsize + np.dtype(np.bool_).itemsize
 _MOST_BYTES_OF_BINS = 2**30
 """With the stamps: five minutes of 384 channels at 30 kHz, seven hours of 64 at 1 kHz."""
 _LEAST_ROWS = 2 * FACTORS[-1]
-_LONGEST_STEP_BACK = 0.1
-"""Of stamps, in seconds; what goes further back is another time, not jitter."""
 
 
 class _Ring:
@@ -144,11 +142,11 @@ class SignalBuffer:
             data, times = chunk.data, chunk.timestamps
             is_missing = bool(chunk.gaps)
             while len(times):
-                rising, n = _rising(times, self._newest)
+                known, n = rising(times, self._newest)
                 if n and is_missing and self._next:
-                    self._leave_out(self._rows_of(chunk), float(rising[0]))
-                unknown = int(np.searchsorted(rising, -np.inf, side="right"))
-                self._append(data[unknown:n], rising[unknown:], np.zeros(n - unknown, np.bool_))
+                    self._leave_out(self._rows_of(chunk), float(known[0]))
+                unknown = int(np.searchsorted(known, -np.inf, side="right"))
+                self._append(data[unknown:n], known[unknown:], np.zeros(n - unknown, np.bool_))
                 data, times, is_missing = data[n:], times[n:], False
                 if len(times):
                     self._begin_anew()
@@ -379,15 +377,6 @@ def _sizes(info: StreamInfo, seconds: float, max_bytes: int) -> tuple[int, int]:
 
 def _n_bins(rows: int, factor: int) -> int:
     return rows // factor + 2
-
-
-def _rising(stamps: Array, before: float) -> tuple[Array, int]:
-    """Return the stamps up to one that goes back too far, so that they rise, and how many."""
-    times = np.where(np.isfinite(stamps), stamps, np.nan)
-    highest = np.fmax.accumulate(np.concatenate(([before], times)))
-    back = np.flatnonzero(times < highest[:-1] - _LONGEST_STEP_BACK)
-    n = int(back[0]) if len(back) else len(times)
-    return highest[1 : n + 1], n
 
 
 def _within(start: int, stop: int, first: int, last: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from rigmesh.streams.chunk import Chunk, Frames, Markers, Signal
 from rigmesh.streams.clock import IDENTITY, ClockModel, clock_id, local_clock
 from rigmesh.streams.gaps import Cause, Gap
 from rigmesh.streams.info import ChannelInfo, StreamInfo
+from rigmesh.streams.stamps import rising
 
 __all__ = [
     "IDENTITY",
@@ -18,4 +19,5 @@ __all__ = [
     "StreamInfo",
     "clock_id",
     "local_clock",
+    "rising",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rigmesh.errors import RigmeshError
-from rigmesh.streams import Chunk, Signal, StreamInfo
+from rigmesh.streams import Chunk, Signal, StreamInfo, rising
 from rigmesh_nodes.channels import channel_indices
 from rigmesh_nodes.filters import regular_rate
 from rigmesh_nodes.spectra import MorletTransform, columns_of, frequency_grid, labelled
@@ -24,8 +24,6 @@ Array = npt.NDArray[Any]
 
 _MOST_BYTES = 256 * 2**20
 _MOST_COLUMNS = 1000
-_LONGEST_STEP_BACK = 0.1
-"""In seconds; what goes further back is another time."""
 _ROWS_A_COLUMN = 2
 """At least, so that stamps that are not quite even leave no column empty."""
 
@@ -120,14 +118,17 @@ class MapSink:
 
     def _keep(self, times: Array, power: Array) -> None:
         with self._lock:
-            last = self._rows[-1][0][-1] if self._rows else -np.inf
-            back = np.flatnonzero(np.diff(times, prepend=last) < -_LONGEST_STEP_BACK)
-            if len(back):
-                times, power = times[back[-1] :], power[back[-1] :]
+            known, n = rising(times, self._rows[-1][0][-1] if self._rows else -np.inf)
+            while n < len(times):  # time went back
                 self._begin_anew()
-            self._rows.append((times, power))
-            self._n_bytes += power.nbytes
-            oldest = times[-1] - self.seconds
+                times, power = times[n:], power[n:]
+                known, n = rising(times, -np.inf)
+            there = np.isfinite(known)
+            if not there.any():
+                return
+            self._rows.append((known[there], power[there]))
+            self._n_bytes += self._rows[-1][1].nbytes
+            oldest = known[-1] - self.seconds
             while self._rows[0][0][-1] < oldest or self._n_bytes > _MOST_BYTES:
                 self._n_bytes -= self._rows.popleft()[1].nbytes
                 self._n_dropped += 1
