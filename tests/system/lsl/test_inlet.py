@@ -284,9 +284,9 @@ def test_streams_are_found_when_all_ports_that_lsl_begins_with_are_taken(
 ) -> None:
     with ExitStack() as taken:
         for port in range(16572, 16572 + 32):
-            one = taken.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            taker = taken.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             with suppress(OSError):
-                one.bind(("", port))
+                taker.bind(("", port))
         outlets = {f"{name}-{number}": 1.0 * number for number in range(4)}
         peers = {one: peer("outlet", name=one, n_channels=1, rate=0.0) for one in outlets}
 
