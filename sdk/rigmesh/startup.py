@@ -38,9 +38,11 @@ def spare_locks() -> None:
 
     Python raises ``KeyboardInterrupt`` also between taking the lock of a condition and the ``with``
     that would give it back. Each gRPC call has such a condition, and its other threads then wait
-    for the end of the process.
+    for the end of the process. Where Ctrl-C is ignored, as in what a shell's script starts with
+    ``&``, it stays so.
     """
-    signal.signal(signal.SIGINT, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

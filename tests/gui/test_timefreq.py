@@ -10,6 +10,7 @@ import pytest
 from PyQt5 import QtCore
 from tests.gui.power_windows import fed, feed, shown, tones
 
+from rigmesh.errors import PortMismatch
 from rigmesh.node.registry import describe
 from rigmesh.node.testing import chunked, collect, split
 from rigmesh.streams import Cause, Gap, Markers, Signal, StreamInfo
@@ -183,6 +184,15 @@ def test_a_stream_of_maps_goes_to_the_input_for_maps() -> None:
         return _port_for(stream, type_, [stream])
 
     assert [port_of(info) for info in (power, tones(10).info, None)] == ["map", "signal", "signal"]
+
+
+def test_two_maps_for_one_window_are_refused() -> None:
+    type_ = describe(declared.TimeFreq, "viewers.TimeFreq")
+    power = collect(Morlet(rate=50), tones(10))["power"].infos[0]
+    streams = [Shown(name, "signal", pytest.fail, power) for name in ("a.power", "b.power")]
+
+    with pytest.raises(PortMismatch, match=r"shows one map; a\.power is not the only one"):
+        _port_for(streams[0], type_, streams)
 
 
 def test_missing_samples_are_empty_columns(make: Make) -> None:

@@ -45,6 +45,28 @@ def test_a_lock_that_an_interrupt_finds_being_taken_is_given_back(how: str, said
     assert " ".join(run.stdout.split()) == said
 
 
+def test_an_interrupt_that_is_ignored_stays_so() -> None:
+    code = "import signal; from rigmesh.startup import spare_locks; spare_locks(); "
+    code += "print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    run = subprocess.run(
+        ["sh", "-c", 'trap "" INT; exec "$0" -c "$1"', sys.executable, code],
+        capture_output=True, text=True, timeout=50, check=True,
+    )  # fmt: skip
+
+    assert run.stdout.strip() == "True"
+
+
+def test_an_interrupt_that_is_ignored_stays_so() -> None:
+    code = "import signal; from rigmesh.startup import spare_locks; spare_locks(); "
+    code += "print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    run = subprocess.run(
+        ["sh", "-c", 'trap "" INT; exec "$0" -c "$1"', sys.executable, code],
+        capture_output=True, text=True, timeout=50, check=True,
+    )  # fmt: skip
+
+    assert run.stdout.strip() == "True"
+
+
 def test_garbage_is_looked_for_again_after_an_import_that_failed() -> None:
     def fail() -> None:
         with importing():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from tests.web.served import Served, Visitor
 from rigmesh.client.connection import Connection
 from rigmesh.client.fleet import Fleet, Member
 from rigmesh.credentials import store_credentials
-from rigmesh.errors import NameTaken
+from rigmesh.errors import NameTaken, RigmeshError
 from rigmesh_daemon.security.rules import Role
 from rigmesh_proto.v1 import control_pb2 as pb
 
@@ -27,16 +29,27 @@ NAMES = ("rig-2", "rig-3")
 
 
 @pytest.fixture
-def rigs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Member]]:
+def hosts(tmp_path: Path) -> Iterator[dict[str, SecuredHost]]:
+    """Two daemons."""
+    with ExitStack() as stack:
+        made = {}
+        for name in NAMES:
+            (tmp_path / name).mkdir()
+            settings: dict[str, Any] = {"host": name}
+            made[name] = stack.enter_context(SecuredHost(tmp_path / name, **settings))
+        yield made
+
+
+@pytest.fixture
+def rigs(
+    tmp_path: Path, hosts: dict[str, SecuredHost], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, Member]]:
     """Two hosts that this user is logged in to, with nodes of the same names."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("RIGMESH_OPERATOR", "ada@desk")
     with ExitStack() as stack:
         members = {}
-        for name in NAMES:
-            (tmp_path / name).mkdir()
-            settings: dict[str, Any] = {"host": name}
-            host = stack.enter_context(SecuredHost(tmp_path / name, **settings))
+        for name, host in hosts.items():
             credentials = host.credentials(Role.OPERATOR)
             store_credentials(credentials)
             connection = Connection(credentials)
@@ -168,3 +181,31 @@ def test_a_manager_of_both_refuses_a_name_that_two_have(rigs: dict[str, Member])
 
     with pytest.raises(NameTaken, match=r"'alpha' is on rig-2 and rig-3"):
         fleet.of("alpha")
+    rigs["rig-3"].remove("alpha")
+    assert fleet.of("alpha") is rigs["rig-2"]
+
+
+def test_a_host_that_hangs_keeps_no_other_going(
+    hosts: dict[str, SecuredHost], rigs: dict[str, Member]
+) -> None:
+    fleet = Fleet(rigs["rig-2"])
+    fleet.add(rigs["rig-3"])
+    for member in fleet:
+        member.start(30)
+
+    hosts["rig-3"].usage.suspend()
+    try:
+        stopping = threading.Thread(target=lambda: _stop(fleet))
+        stopping.start()
+        deadline = time.monotonic() + 90
+        while rigs["rig-2"].status().state != "idle":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        hosts["rig-3"].usage.resume()
+        stopping.join()
+
+
+def _stop(fleet: Fleet) -> None:
+    with suppress(RigmeshError):
+        fleet.stop(10)

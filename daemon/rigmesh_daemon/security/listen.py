@@ -60,13 +60,17 @@ class Listen:
 
     def _pair(self, held: contextlib.ExitStack) -> int:
         for _ in range(_MOST_TRIES):
-            with contextlib.suppress(OSError), contextlib.ExitStack() as pair:
-                port: int = pair.enter_context(_bound(self.host, 0)).getsockname()[1]
+            with contextlib.ExitStack() as pair:
+                try:
+                    port: int = pair.enter_context(_bound(self.host, 0)).getsockname()[1]
+                except OSError:
+                    break
                 if port == _LAST_PORT:
                     continue
-                pair.enter_context(_bound(self.host, port + 1))
-                held.enter_context(pair.pop_all())
-                return port
+                with contextlib.suppress(OSError):
+                    pair.enter_context(_bound(self.host, port + 1))
+                    held.enter_context(pair.pop_all())
+                    return port
         return 0  # whoever listens there will be told why it cannot be
 
     def __str__(self) -> str:

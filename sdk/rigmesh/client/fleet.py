@@ -164,7 +164,7 @@ class Fleet:
         """
         if len(self.members) == 1:
             return self.local
-        if node not in self._where:
+        if node not in self._where or node in self._twice:
             self._look()
         if hosts := self._twice.get(node):
             raise NameTaken(
@@ -270,9 +270,16 @@ class Fleet:
         return runs[own].result()
 
     def stop(self, timeout: float) -> None:
-        """Stop on every host, who sends first, so that all that was sent arrives."""
+        """Stop on every host, who sends first, so that all that was sent arrives.
+
+        One that does not answer keeps none of the others going.
+        """
         failures: list[RigmeshError] = []
-        for member in reversed(self._receivers_first()):
+        try:
+            order = self._receivers_first()
+        except DaemonUnavailable:
+            order = list(self)
+        for member in reversed(order):
             with contextlib.suppress(RigmeshError):
                 self._until_drained(member, timeout)
             try:

@@ -210,11 +210,13 @@ class Windows:
         stem = type_.rpartition(".")[2].lower()
         free = (stem, *(f"{stem}{number}" for number in range(2, 10_000)))
         name = name or next(each for each in free if each not in nodes)
+        shown = dict(parameters)
         if type_ == _PANEL:
+            # Not noted: whoever loads the graph has hosts of his own.
             others = [member.address for member in self._fleet if member is not self._fleet.local]
-            parameters = {"hosts": others, **parameters}
+            shown.setdefault("hosts", others)
         self.process.start()
-        answer = self.process.ask("open", window=name, type=type_, params=dict(parameters))
+        answer = self.process.ask("open", window=name, type=type_, params=shown)
         ports = [port["name"] for port in self._types[type_]["inputs"]]
         handle = WindowHandle(self, name, type_, ports)
         handle.note({key: answer["params"][key] for key in parameters}, answer["worker"])

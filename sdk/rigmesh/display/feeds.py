@@ -74,6 +74,8 @@ class Feed:
         self.n_lost = 0
         self._open = open_reader
         self._info: StreamInfo | None = None
+        self._handed_on: dict[int, tuple[int, float]] = {}
+        self._is_reread = False
         self._newest = self._came = math.nan
         self._leave = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"feed {name}", daemon=True)
@@ -119,6 +121,8 @@ class Feed:
             self._leave.wait(_LOOK_AGAIN_AFTER)
 
     def _read(self, reader: Reader) -> None:
+        # A reader that begins with the oldest gives again what came before it was opened anew.
+        self._is_reread = bool(self._handed_on)
         while not self._leave.is_set():
             try:
                 chunk = reader.read(_PATIENCE)
@@ -130,6 +134,9 @@ class Feed:
             self._hand_on(chunk)
 
     def _hand_on(self, chunk: Chunk) -> None:
+        if self._is_reread and self._had(chunk):
+            return
+        self._is_reread = False
         if chunk.info is not None and chunk.info is not self._info:
             if self._info is None or chunk.info != self._info:
                 self.sink.describe(chunk.info)
@@ -140,4 +147,10 @@ class Feed:
         if len(chunk):
             self._newest = float(chunk.timestamps[-1])
             self._came = local_clock()
+            self._handed_on[chunk.epoch] = chunk.stop, self._newest
         self.state, self.error = "live", ""
+
+    def _had(self, chunk: Chunk) -> bool:
+        stop, newest = self._handed_on.get(chunk.epoch, (0, -math.inf))
+        # Not by the index alone: a daemon that began anew counts its epochs anew, too.
+        return chunk.stop <= stop and len(chunk) > 0 and float(chunk.timestamps[-1]) <= newest

@@ -160,8 +160,9 @@ class EventRows:
         key: _Key = stream, text[:_LONGEST], None
         if key not in self._known and len(self._known) >= _MOST_TEXTS:
             # Texts that tell values never end; of these only the row is kept.
-            name = _name(self._group, text) if self._group else None
-            key = stream, (name or _OTHERS)[:_LONGEST], self._group
+            # Without a name: those without a row, if texts are grouped.
+            name = (_name(self._group, text) or "") if self._group else _OTHERS
+            key = stream, name[:_LONGEST], self._group
             if key not in self._known and len(self._known) >= 2 * _MOST_TEXTS:
                 key = stream, _OTHERS, self._group
         number = self._known.get(key)
@@ -195,7 +196,7 @@ def _rows(
     row_of_text: dict[int, Row] = {}
     several = len({key[0] for key in known}) > 1
     for (stream, text, found_by), number in known.items():
-        name: str | None = text if found_by == group else _OTHERS
+        name: str | None = (text or None) if found_by == group else _OTHERS
         if found_by is None:
             name = _name(group, text)
         if name is not None:

@@ -31,6 +31,7 @@ class PanelWindow(ViewerWindow):
     def __init__(self, settings: Node) -> None:
         super().__init__(settings)
         self.tools.hide()
+        self._pause.setEnabled(False)  # `space` belongs to the panel's own controls
         self.line.hide()
         self.panel = self._framed()
         self.resize(self.panel.size())

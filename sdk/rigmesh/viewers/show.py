@@ -102,6 +102,8 @@ def _run(application: QtWidgets.QApplication, window: ViewerWindow) -> int:
 
 def _port_for(stream: Shown, type_: NodeType, streams: Sequence[Shown]) -> str:
     if any(port.name == _MAP for port in type_.inputs) and _is_map(stream):
+        if any(each is not stream and _is_map(each) for each in streams):
+            raise PortMismatch(f"{type_.name} shows one map; {stream.name} is not the only one")
         return _MAP
     for port in type_.inputs:
         others = sum(each.kind in port.kinds for each in streams)

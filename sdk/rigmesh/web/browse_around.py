@@ -24,6 +24,8 @@ _MOST_SWEEPS = 20_000
 _MOST_POINTS = 1500
 _MOST_BYTES = 256 * 2**20
 _LEAST_SAMPLE_BYTES = 128
+_WORST_CLOCK = 2e-4
+"""How far a device's clock may be from its nominal rate: no quartz is off by more."""
 """What a sample takes while it is averaged, if it has few channels."""
 _REST = "(others)"
 
@@ -204,6 +206,8 @@ class _Sweeps:
         self._begin = begin
         self._channel = channel
         self._period = 1 / line.stream.info.sampling_rate
+        holes = list(line.holes(-np.inf, np.inf))
+        self._holes = np.array([(hole.start, hole.stop) for hole in holes]).reshape(-1, 2)
 
     def __call__(self, event: float, first: int, n: int) -> npt.NDArray[Any] | None:
         line, time = self._line, self._begin + event
@@ -213,9 +217,15 @@ class _Sweeps:
             return None
         first_stamp, last_stamp = line.times(np.array([start, start + n - 1]))
         (stamp,) = line.times(np.array([min(row, len(line.stream) - 1)]))
-        # Of jitter a period may be left out; more is a hole.
-        is_whole = last_stamp - first_stamp < (n + 0.5) * self._period
-        if not is_whole or stamp - time > 1.5 * self._period:
+        begin = time + first * self._period
+        end = begin + (n - 1) * self._period
+        # What is left out is known, or seen where stamps are not when they should be: by more than
+        # jitter, and what a device's clock is wrong.
+        slack = 1.5 * self._period + _WORST_CLOCK * (abs(first) + n) * self._period
+        late = max(abs(first_stamp - begin), abs(last_stamp - end))
+        low, high = min(time, begin) + self._period / 2, max(time, end) - self._period / 2
+        is_open = ((self._holes[:, 0] < high) & (self._holes[:, 1] > low)).any()
+        if is_open or late > slack or stamp - time > 1.5 * self._period:
             return None
         samples: npt.NDArray[Any] = line.stream.data[start : start + n][:, [self._channel]]
         return samples

@@ -150,6 +150,8 @@ def _streams(path: Path, into: OpenRecording | None = None) -> Iterator[dict[str
             found = stack.enter_context(_as_recording_error(path, open_streams))
             yield {stream.key: stream for stream in found}
             return
+        except BROKEN as error:  # a file of ours, with a part missing
+            raise RecordingError(f"cannot read {path.name}: {error!r}") from error
         if into is not None:
             into.state, into.verdict = recording.state, recording.verdict
             into.run_id, into.created = recording.run_id, recording.created

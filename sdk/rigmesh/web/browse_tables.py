@@ -109,7 +109,8 @@ class EventTable:
     def describe(self) -> dict[str, Any]:
         """Return what a page needs to offer it."""
         if not self._described:
-            self._described.extend(map(self._describe, self.columns))
+            # At once: another thread would take a part of it for all.
+            self._described[:] = [self._describe(name) for name in self.columns]
         return {"key": self.key, "title": self.title, "n": self.n, "columns": self._described,
                 "is_cut": self.is_cut}  # fmt: skip
 

@@ -68,14 +68,14 @@ def _stream(key: str, line: Timeline, found: OpenRecording) -> dict[str, Any]:
         ]
         if info.kind == "signal"
         else [],
-        "first": line.first - found.begin if n else None,
-        "last": line.last - found.begin if n else None,
+        "first": _after(found, line.first) if n else None,
+        "last": _after(found, line.last) if n else None,
         "missing": missing_in(stream.gaps),
         "n_gaps": len(stream.gaps),
         "gaps": [
             {
-                "start": hole.start - found.begin,
-                "stop": hole.stop - found.begin,
+                "start": _after(found, hole.start),
+                "stop": _after(found, hole.stop),
                 "cause": hole.cause,
                 "count": hole.count,
             }
@@ -85,6 +85,11 @@ def _stream(key: str, line: Timeline, found: OpenRecording) -> dict[str, Any]:
         "clocked": bool(stream.clocks),
         "progress": found.progress(key),
     }
+
+
+def _after(found: OpenRecording, time: float) -> float | None:
+    """Return seconds after the beginning; None of a stamp that is none, which JSON has not."""
+    return time - found.begin if np.isfinite(time) else None
 
 
 def file_node(found: OpenRecording, place: str) -> dict[str, Any]:

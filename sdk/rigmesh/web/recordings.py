@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
+import numpy as np
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -141,7 +142,11 @@ def _about(request: Request) -> Response:
                 "verdict": safe(found.verdict),
                 "created": safe(found.created.get("utc", "")),
                 "duration": max(
-                    (line.last - line.first for line in found.lines.values() if len(line.stream)),
+                    (
+                        lasted
+                        for line in found.lines.values()
+                        if len(line.stream) and np.isfinite(lasted := line.last - line.first)
+                    ),
                     default=0.0,
                 ),
                 "streams": [

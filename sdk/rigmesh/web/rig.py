@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -70,9 +71,8 @@ class Hands(Driver):
         """End the sources, let everything drain; see `Driver.stop_all`."""
         if wait_sealed is not None:
             for member in self._fleet:  # of which several may have a recorder of one name
-                states = StateView(Fleet(member))
-                there = {n: v for n, v in states.read().items() if n.endswith(".wait_sealed")}
-                states.write({name: wait_sealed for name in there if there[name] != wait_sealed})
+                with contextlib.suppress(DaemonUnavailable):  # told when it is to stop
+                    _write_all(StateView(Fleet(member)), ".wait_sealed", wait_sealed)
         super().stop_all(timeout=timeout)
 
     def close(self) -> None:
@@ -232,8 +232,9 @@ class Rig:
         try:
             return do(hands)
         except DaemonUnavailable:
-            with self._lock:
-                self._forget(who)
+            with self._lock:  # not those of other hosts, which may be at work
+                if self._hands.get(key) is hands:
+                    self._hands.pop(key).close()
             raise
         finally:
             for watch in self._watches:
@@ -253,15 +254,16 @@ class Rig:
         for hands in self._hands.values():
             hands.close()
 
-    def _forget(self, who: str) -> None:
-        for key in [key for key in self._hands if key[0] == who]:
-            self._hands.pop(key).close()
-
     def _forget_gone(self, who: str) -> None:
         """Hang up on daemons that are not there any more."""
         there = {view.where for view in self.hosts()}
         for key in [key for key in self._hands if key[0] == who and not there.issuperset(key[1:])]:
             self._hands.pop(key).close()
+
+
+def _write_all(states: StateView, ending: str, value: bool) -> None:
+    there = {name: known for name, known in states.read().items() if name.endswith(ending)}
+    states.write({name: value for name in there if there[name] != value})
 
 
 def _target_of(view: HostView) -> tuple[Target, str]:

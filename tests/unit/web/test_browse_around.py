@@ -23,10 +23,10 @@ class Opened:
 
     begin = 0.0
 
-    def __init__(self, n_channels: int = 2) -> None:
+    def __init__(self, n_channels: int = 2, stamps: Any = None) -> None:
         info = StreamInfo.signal("amp", channels=n_channels, sampling_rate=RATE)
-        data = np.zeros((5000, n_channels))
-        stamps = np.arange(5000) / RATE
+        stamps = np.arange(5000) / RATE if stamps is None else stamps
+        data = np.repeat(stamps[:, None], n_channels, 1)
         self.lines = {"amp": Timeline(RecordedStream("amp", info, 1, data, stamps, stamps))}
 
     def line(self, key: str) -> Timeline:
@@ -39,10 +39,15 @@ def table(key: str, times: Any, **more: Any) -> EventTable:
 
 
 def told(
-    events: EventTable, targets: EventTable, asked: dict[str, str], start: float, stop: float
+    events: EventTable,
+    targets: EventTable,
+    asked: dict[str, str],
+    start: float,
+    stop: float,
+    stamps: Any = None,
 ) -> dict[str, Any]:
     tables = {events.key: events, targets.key: targets}
-    opened: Any = Opened()
+    opened: Any = Opened(stamps=stamps)
     return around_events(opened, tables, events, asked, start, stop, 0.5)
 
 
@@ -106,3 +111,57 @@ def test_of_many_events_a_mean_is_over_some_evenly(monkeypatch: pytest.MonkeyPat
 
     assert (found["n_events"], found["n_used"]) == (80, 8)
     assert [group["n"] for group in found["groups"]] == [4, 4]
+
+
+@pytest.mark.parametrize("ppm", [-100, 0, 50, 100])
+def test_a_mean_is_of_all_events_also_where_the_clock_of_the_device_is_a_little_wrong(
+    ppm: float,
+) -> None:
+    events = table("trials", [1.0, 1.5, 2.0])
+    stamps = np.arange(50_000) / RATE * (1 + ppm * 1e-6)
+
+    found = told(events, events, {"target": "amp"}, -0.5, 20.0, stamps)
+
+    assert found["n_used"] == 3
+
+
+@pytest.mark.parametrize(
+    ("event", "start", "stop"),
+    [(1.9, 0.5, 0.9), (3.5, -2.0, -1.6), (60.0, -1.0, 0.0), (1.9, -0.5, 0.5), (2.5, -0.2, 0.2)],
+    ids=["before a hole", "after a hole", "after the end", "over a hole", "in a hole"],
+)
+def test_no_mean_is_of_samples_from_another_time(event: float, start: float, stop: float) -> None:
+    stamps = np.arange(5000) / RATE
+    stamps[2000:] += 1.0
+    events = table("trials", [1.0, event])
+
+    found = told(events, events, {"target": "amp"}, start, stop, stamps)
+
+    assert found["n_used"] == (0 if start < -1 else 1)
+
+
+@pytest.mark.parametrize("ppm", [-100, 0, 50, 100])
+def test_a_mean_is_of_all_events_also_where_the_clock_of_the_device_is_a_little_wrong(
+    ppm: float,
+) -> None:
+    events = table("trials", [1.0, 1.5, 2.0])
+    stamps = np.arange(50_000) / RATE * (1 + ppm * 1e-6)
+
+    found = told(events, events, {"target": "amp"}, -0.5, 20.0, stamps)
+
+    assert found["n_used"] == 3
+
+
+@pytest.mark.parametrize(
+    ("event", "start", "stop"),
+    [(1.9, 0.5, 0.9), (3.5, -2.0, -1.6), (60.0, -1.0, 0.0), (1.9, -0.5, 0.5), (2.5, -0.2, 0.2)],
+    ids=["before a hole", "after a hole", "after the end", "over a hole", "in a hole"],
+)
+def test_no_mean_is_of_samples_from_another_time(event: float, start: float, stop: float) -> None:
+    stamps = np.arange(5000) / RATE
+    stamps[2000:] += 1.0
+    events = table("trials", [1.0, event])
+
+    found = told(events, events, {"target": "amp"}, start, stop, stamps)
+
+    assert found["n_used"] == (0 if start < -1 else 1)

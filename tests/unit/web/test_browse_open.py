@@ -258,3 +258,14 @@ def test_numbers_that_a_browser_knows_are_numbers(number: float) -> None:
 @pytest.mark.parametrize("number", [2**53 + 1, -(2**63), 2**64 - 1])
 def test_whole_numbers_that_a_browser_would_round_are_texts(number: int) -> None:
     assert safe({"id": number}) == {"id": str(number)}
+
+
+@pytest.mark.parametrize("part", ["journal", "streams/amp.signal/gaps"])
+def test_a_file_of_ours_that_lacks_a_part_is_refused_in_words(
+    recorded: Recorded, folder: Path, library: Library, part: str
+) -> None:
+    with h5py.File(folder / "rest.h5", "a") as file:
+        del file[part]
+
+    with pytest.raises(RecordingError, match=r"cannot read rest\.h5"), library.use("rest.h5"):
+        pass

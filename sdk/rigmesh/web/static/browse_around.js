@@ -57,7 +57,8 @@ export class Around {
       const by = this.#table(v.events).columns.find((c) => !c.is_time && c.n_values > 1 && c.n_values <= 12);
       v.by = by?.name ?? "";
     }
-    this.#drawForm();
+    // Not while somebody writes: what grows tells of its tables every other second.
+    if (!this.form.contains(document.activeElement)) this.#drawForm();
     this.ask();
   }
 

@@ -20,9 +20,10 @@ export class Tree {
     const focused = document.activeElement?.id;
     this.streams.replaceChildren(...told.streams.map((s) => this.#stream(s)));
     if (!told.streams.length) this.streams.append(el("p", { class: "soft" }, "No stream has begun yet."));
-    const notes = JSON.stringify(told.notes);
-    if (this.notes !== notes) {
-      this.notes = notes;
+    // Not each time it is longer: what is open stays open. "About" looks when it is opened.
+    const rest = JSON.stringify([told.notes, told.verdict, told.context, told.has_file_tree]);
+    if (this.shownRest !== rest) {
+      this.shownRest = rest;
       this.#fillRest(told);
     }
     if (focused) document.getElementById(focused)?.focus();
@@ -94,7 +95,7 @@ export class Tree {
         el("li", {}, el("button", { class: "quiet", onclick: () => this.options.onTime(note.time) },
           el("span", { class: "time" }, `${seconds(note.time, 2)} s`), " ", sayNote(note)))))),
       section("About", "", () => el("dl", {}, ...[
-        ["run", told.run_id], ["made", told.created.utc], ["verdict", told.verdict], ["length", duration(told.end)],
+        ["run", told.run_id], ["made", told.created.utc], ["verdict", told.verdict], ["length", duration(this.told.end)],
         ...Object.entries(told.context.metadata ?? {}).map(([k, v]) => [k, typeof v === "object" ? JSON.stringify(v) : v]),
       ].filter(([, v]) => v).flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, String(v))]))),
       Object.keys(told.context).length > 0 && section("Context", "", () => json(told.context)),
