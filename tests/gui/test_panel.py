@@ -13,9 +13,7 @@ from tests.gui.panel_rig import PanelDaemon, open_panel, until
 
 from rigmesh.client import Manager
 from rigmesh.recording import open_recording
-from rigmesh.viewers import make_window
 from rigmesh.viewers.panel import Panel
-from rigmesh.viewers.panel_window import PanelWindow
 
 Key = QtCore.Qt.Key
 QTest: Any = QtTest.QTest  # its stubs take the static methods for those of an instance
@@ -397,19 +395,3 @@ def test_every_control_has_a_tool_tip_and_the_window_a_key_for_each_deed(panel: 
     assert [button.shortcut().toString() for button in controls[:3]] == ["F5", "F6", "Ctrl+T"]
     panel.activateWindow()
     assert all(card.toolTip() for card in panel.picture.cards.values())
-
-
-def test_space_belongs_to_the_controls_of_a_panel_that_is_a_window() -> None:
-    window = make_window("viewers.Panel", "panel", {"hosts": []})
-    assert isinstance(window, PanelWindow)
-    window.show()
-    box = QtWidgets.QCheckBox("chosen", window.panel)
-    box.show()
-    box.setFocus()
-    window.activateWindow()  # shortcuts are those of the active window
-    QtWidgets.QApplication.processEvents()
-
-    QTest.keyClick(box, Key.Key_Space)
-
-    assert (box.isChecked(), window.is_paused) == (True, False)
-    window.close()

@@ -322,16 +322,6 @@ def test_texts_without_a_row_have_none_when_they_never_end() -> None:
     assert [(row.name, row.n) for row in view.rows] == [("cond 1", 1)]
 
 
-def test_texts_without_a_row_have_none_when_they_never_end() -> None:
-    rows = EventRows()
-    rows.view(0, 1, group=r"cond \d", order="name", rate_seconds=1)
-
-    rows.take("s", [1.0] * 6001, [*(f"rt={k}" for k in range(6000)), "cond 1"])
-
-    view = rows.view(0, 2, group=r"cond \d", order="name", rate_seconds=1)
-    assert [(row.name, row.n) for row in view.rows] == [("cond 1", 1)]
-
-
 def test_rows_that_never_end_are_one() -> None:
     rows = EventRows()
     rows.view(0, 1, group=r"\d+", order="name", rate_seconds=1)

@@ -56,17 +56,6 @@ def test_an_interrupt_that_is_ignored_stays_so() -> None:
     assert run.stdout.strip() == "True"
 
 
-def test_an_interrupt_that_is_ignored_stays_so() -> None:
-    code = "import signal; from rigmesh.startup import spare_locks; spare_locks(); "
-    code += "print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
-    run = subprocess.run(
-        ["sh", "-c", 'trap "" INT; exec "$0" -c "$1"', sys.executable, code],
-        capture_output=True, text=True, timeout=50, check=True,
-    )  # fmt: skip
-
-    assert run.stdout.strip() == "True"
-
-
 def test_garbage_is_looked_for_again_after_an_import_that_failed() -> None:
     def fail() -> None:
         with importing():

@@ -149,26 +149,6 @@ def test_what_a_reader_gives_again_is_handed_on_once() -> None:
     feed.close()
 
 
-def test_what_a_reader_gives_again_is_handed_on_once() -> None:
-    stream, sink = Stream(), Kept()
-    feed = Feed("amp.signal", stream.open, sink)
-    first = signal(0, 5)
-    second = signal(0, 4, INFO, Gap(Cause.OVERRUN, 1, 0, 3))
-    second.epoch = 1
-    for chunk in (first, second, None, first, second, None):
-        stream.chunks.put(chunk)
-    until(lambda: stream.n_opened > 2)
-
-    third = signal(4, 1)
-    third.epoch = 1
-    stream.chunks.put(third)
-    until(lambda: len(sink.samples) == 10)
-
-    assert sink.samples == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
-    assert feed.n_lost == 3
-    feed.close()
-
-
 def test_a_new_format_is_described_again() -> None:
     stream, sink = Stream(), Kept()
     feed = Feed("amp.signal", stream.open, sink)

@@ -138,30 +138,3 @@ def test_no_mean_is_of_samples_from_another_time(event: float, start: float, sto
     found = told(events, events, {"target": "amp"}, start, stop, stamps)
 
     assert found["n_used"] == (0 if start < -1 else 1)
-
-
-@pytest.mark.parametrize("ppm", [-100, 0, 50, 100])
-def test_a_mean_is_of_all_events_also_where_the_clock_of_the_device_is_a_little_wrong(
-    ppm: float,
-) -> None:
-    events = table("trials", [1.0, 1.5, 2.0])
-    stamps = np.arange(50_000) / RATE * (1 + ppm * 1e-6)
-
-    found = told(events, events, {"target": "amp"}, -0.5, 20.0, stamps)
-
-    assert found["n_used"] == 3
-
-
-@pytest.mark.parametrize(
-    ("event", "start", "stop"),
-    [(1.9, 0.5, 0.9), (3.5, -2.0, -1.6), (60.0, -1.0, 0.0), (1.9, -0.5, 0.5), (2.5, -0.2, 0.2)],
-    ids=["before a hole", "after a hole", "after the end", "over a hole", "in a hole"],
-)
-def test_no_mean_is_of_samples_from_another_time(event: float, start: float, stop: float) -> None:
-    stamps = np.arange(5000) / RATE
-    stamps[2000:] += 1.0
-    events = table("trials", [1.0, event])
-
-    found = told(events, events, {"target": "amp"}, start, stop, stamps)
-
-    assert found["n_used"] == (0 if start < -1 else 1)
