@@ -3,8 +3,8 @@
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-# Workers are parted by mount namespaces, which root may make. Three for two cores: tests mostly wait.
-WORKERS ?= $(shell unshare --mount true 2>/dev/null && echo 3 || echo 0)
+# Workers are parted by mount and network namespaces, which root may make. Three for two cores: tests mostly wait.
+WORKERS ?= $(shell unshare --mount --net true 2>/dev/null && echo 3 || echo 0)
 
 .PHONY: demo test soak check bench lock clean help
 

@@ -29,8 +29,8 @@ def lsl_config(session: str = "", peers: Sequence[str] = (), loopback_only: bool
     peers : list of str
         Names or addresses of hosts to ask for streams, besides those that multicast reaches.
     loopback_only : bool
-        Neither ask nor answer other hosts. The data ports of an outlet still listen on every
-        interface: liblsl cannot bind them to one.
+        Neither ask nor answer other hosts, and have ports for more streams. The data ports of an
+        outlet still listen on every interface: liblsl cannot bind them to one.
 
     Raises
     ------

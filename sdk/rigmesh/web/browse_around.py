@@ -24,9 +24,9 @@ _MOST_SWEEPS = 20_000
 _MOST_POINTS = 1500
 _MOST_BYTES = 256 * 2**20
 _LEAST_SAMPLE_BYTES = 128
-_WORST_CLOCK = 2e-4
-"""How far a device's clock may be from its nominal rate: no quartz is off by more."""
 """What a sample takes while it is averaged, if it has few channels."""
+_WORST_CLOCK = 2e-4
+"""How far a device's clock may be from its nominal rate; quartz is off by less."""
 _REST = "(others)"
 
 

@@ -72,7 +72,10 @@ class Hands(Driver):
         if wait_sealed is not None:
             for member in self._fleet:  # of which several may have a recorder of one name
                 with contextlib.suppress(DaemonUnavailable):  # told when it is to stop
-                    _write_all(StateView(Fleet(member)), ".wait_sealed", wait_sealed)
+                    states = StateView(Fleet(member))
+                    there = {n: v for n, v in states.read().items() if n.endswith(".wait_sealed")}
+                    changed = {n: wait_sealed for n, known in there.items() if known != wait_sealed}
+                    states.write(changed)
         super().stop_all(timeout=timeout)
 
     def close(self) -> None:
@@ -259,11 +262,6 @@ class Rig:
         there = {view.where for view in self.hosts()}
         for key in [key for key in self._hands if key[0] == who and not there.issuperset(key[1:])]:
             self._hands.pop(key).close()
-
-
-def _write_all(states: StateView, ending: str, value: bool) -> None:
-    there = {name: known for name, known in states.read().items() if name.endswith(ending)}
-    states.write({name: value for name in there if there[name] != value})
 
 
 def _target_of(view: HostView) -> tuple[Target, str]:
